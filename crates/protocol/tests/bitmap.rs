@@ -1,0 +1,152 @@
+//! `Bitmap` against a plain list of booleans, with seeded operations.
+
+use vfio_migration_protocol::Bitmap;
+
+/// Splitmix64: enough to choose operations, and the seed replays them.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+fn at(page: u64) -> usize {
+    usize::try_from(page).expect("a page of a test")
+}
+
+fn same(bitmap: &Bitmap, plain: &[bool], what: &str) {
+    for (page, marked) in (0..).zip(plain) {
+        assert_eq!(bitmap.get(page), *marked, "{what}: page {page} of {}", plain.len());
+    }
+    let count = plain.iter().filter(|marked| **marked).count() as u64;
+    assert_eq!((bitmap.count(), bitmap.is_empty()), (count, count == 0), "{what}");
+}
+
+#[test]
+fn it_does_what_a_list_of_booleans_does() {
+    for pages in [0, 1, 2, 63, 64, 65, 127, 128, 129, 200] {
+        for seed in 0..20 {
+            let mut dice = Dice(seed ^ pages << 8);
+            let mut bitmap = Bitmap::new(pages);
+            let mut plain = vec![false; at(pages)];
+            for step in 0..200 {
+                // Pages beyond the end on purpose: they are ignored.
+                let page = dice.roll(pages + 70);
+                let what = format!("seed {seed}, step {step}");
+                match dice.roll(12) {
+                    0..4 => {
+                        bitmap.set(page);
+                        plain.iter_mut().skip(at(page)).take(1).for_each(|marked| *marked = true);
+                    }
+                    4..6 => {
+                        bitmap.clear(page);
+                        plain.iter_mut().skip(at(page)).take(1).for_each(|marked| *marked = false);
+                    }
+                    6 => {
+                        let mut other = Bitmap::new(pages);
+                        for one in (0..pages).filter(|_| dice.roll(9) == 0).collect::<Vec<_>>() {
+                            other.set(one);
+                            plain[at(one)] = true;
+                        }
+                        bitmap.merge(&other);
+                    }
+                    7 if dice.roll(20) == 0 => {
+                        bitmap.fill();
+                        plain.fill(true);
+                    }
+                    7..9 => {
+                        let expected = (page..pages).find(|one| plain[at(*one)]);
+                        assert_eq!(bitmap.next(page), expected, "{what}: next from {page} of {pages}");
+                    }
+                    _ => {
+                        let most = dice.roll(pages + 2) + 1;
+                        let expected = (page..pages).find(|one| plain[at(*one)]).map(|first| {
+                            let end = (first..pages).take(at(most)).find(|one| !plain[at(*one)]);
+                            let end = end.unwrap_or_else(|| pages.min(first + most));
+                            plain[at(first)..at(end)].fill(false);
+                            (first, end - first)
+                        });
+                        assert_eq!(bitmap.take_run(page, most), expected, "{what}: run from {page} of {pages}");
+                    }
+                }
+                same(&bitmap, &plain, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn runs_take_every_page_once_and_in_order() {
+    for (pages, most) in [(1, 1), (64, 64), (65, 7), (300, 1), (300, 1000)] {
+        let mut bitmap = Bitmap::new(pages);
+        bitmap.fill();
+        let mut at = 0;
+        while let Some((first, len)) = bitmap.take_run(at, most) {
+            assert_eq!(first, at);
+            assert!((1..=most).contains(&len));
+            at += len;
+        }
+        assert_eq!(at, pages);
+        assert!(bitmap.is_empty());
+    }
+}
+
+#[test]
+fn a_run_of_no_pages_takes_nothing() {
+    let mut bitmap = Bitmap::new(8);
+    bitmap.set(5);
+    assert_eq!(bitmap.take_run(0, 0), Some((5, 0)));
+    assert!(bitmap.get(5));
+}
+
+#[test]
+fn bits_lie_where_the_kernel_puts_them() {
+    let mut bitmap = Bitmap::new(130);
+    bitmap.set(0);
+    bitmap.set(63);
+    bitmap.set(64);
+    bitmap.set(129);
+    assert_eq!(bitmap.words_mut(), [1 | 1 << 63, 1, 2]);
+    bitmap.words_mut()[1] |= 1 << 5;
+    assert!(bitmap.get(69));
+}
+
+#[test]
+fn bits_beyond_the_last_page_mean_nothing() {
+    for pages in [1, 63, 64, 65, 100] {
+        let mut kernel = Bitmap::new(pages);
+        kernel.words_mut().fill(u64::MAX);
+        assert_eq!(kernel.next(pages), None, "{pages} pages");
+        assert!(!kernel.get(pages));
+
+        let mut merged = Bitmap::new(pages);
+        merged.merge(&kernel);
+        assert_eq!(merged.count(), pages, "after a merge");
+
+        // Taking everything leaves nothing behind that could be found again.
+        let mut taken = 0;
+        let mut from = 0;
+        while let Some((first, len)) = kernel.take_run(from, 64) {
+            taken += len;
+            from = first + len;
+        }
+        assert_eq!(taken, pages);
+        assert_eq!(kernel.next(0), None);
+    }
+}
+
+#[test]
+fn merging_bitmaps_of_other_lengths_keeps_to_the_own_length() {
+    let (mut short, mut long) = (Bitmap::new(10), Bitmap::new(1000));
+    long.fill();
+    short.merge(&long);
+    assert_eq!(short.count(), 10);
+    let mut wide = Bitmap::new(1000);
+    wide.merge(&short);
+    assert_eq!(wide.count(), 10);
+}
