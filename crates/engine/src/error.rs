@@ -1,0 +1,177 @@
+//! What went wrong, for the caller: a stable code, one sentence, the device's state, and what to do about it.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+use vfio_migration_protocol::session::{Failure, Fault, NotNow};
+use vfio_migration_protocol::{Errno, State};
+
+/// Something failed: who must act is the [`code`](Error::code), what was being done the [`what`](Error::what).
+///
+/// ```
+/// use vfio_migration::{Code, Error};
+/// let error = Error::new(Code::Exists, "cannot write gpu0.state: the file exists");
+/// assert_eq!(error.code.as_str(), "ERR_VFIO_EXISTS");
+/// assert!(error.to_string().starts_with("cannot write gpu0.state: the file exists ("));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Who must act.
+    pub code: Code,
+    /// What was being done and what came of it: one sentence without a full stop.
+    pub what: String,
+    /// The object it happened to, by its id.
+    pub object: Option<String>,
+    /// What the device says now, where one failed and still answers.
+    pub state: Option<State>,
+    /// What a call answered, where one did.
+    pub errno: Option<Errno>,
+}
+
+impl Error {
+    /// An error of which only the code and the sentence are known.
+    pub fn new(code: Code, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), object: None, state: None, errno: None }
+    }
+
+    /// What the caller can do about it: one sentence.
+    pub const fn remedy(&self) -> &'static str {
+        self.code.remedy()
+    }
+
+    pub(crate) fn io(code: Code, what: impl fmt::Display, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().map(Errno::from_linux);
+        Self { errno, ..Self::new(code, format!("{what}: {error}")) }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Code::Usage, what)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.remedy())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: failure.fault.into(),
+            what: failure.what,
+            object: failure.object,
+            state: None,
+            errno: failure.error.map(|error| error.errno),
+        }
+    }
+}
+
+impl From<NotNow> for Error {
+    fn from(not_now: NotNow) -> Self {
+        match not_now {
+            NotNow::TooLate => Self::new(Code::TooLate, "the guest was given up already"),
+            NotNow::NotInDoubt => Self::usage("this can be asked for only while the session is in doubt"),
+            NotNow::Ending => Self::usage("the session is ending already"),
+        }
+    }
+}
+
+/// Names and remedies of all codes, in one place, so that docs, binding and command line cannot disagree.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $remedy:literal;)*) => {
+        /// Who must act. The texts are API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])* #[doc = concat!("(`", $text, "`)")] $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The text that stands for it everywhere: `ERR_VFIO_...`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What the caller can do about it: one sentence.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A device refused a call or failed.
+    DeviceFailed = "ERR_VFIO_DEVICE_FAILED", "look at the device's state in the report and act on the device itself";
+    /// Guest memory or a tracker of dirty pages failed.
+    MemoryFailed = "ERR_VFIO_MEMORY_FAILED", "check that the guest's memory is mapped and its trackers are usable";
+    /// The peer broke the rules or fell silent.
+    Peer = "ERR_VFIO_PEER", "look at the other end's report; both ends must speak the same version";
+    /// The peer said that it cannot go on.
+    Refused = "ERR_VFIO_REFUSED", "mend what the other end names, then start again";
+    /// The stream is damaged or out of order.
+    StreamCorrupt = "ERR_VFIO_STREAM_CORRUPT", "save again: nothing of this stream after the damage can be used";
+    /// The stream ends before its end.
+    StreamTruncated = "ERR_VFIO_STREAM_TRUNCATED", "save again: the stream was cut short";
+    /// The stream does not fit what is here.
+    Incompatible = "ERR_VFIO_INCOMPATIBLE", "restore into devices and memory like those of the source";
+    /// The connection or the file failed.
+    Transport = "ERR_VFIO_TRANSPORT", "check the connection, the path and the space left, then start again";
+    /// A hook of the caller failed.
+    Hook = "ERR_VFIO_HOOK", "mend the hook; its own words stand in the message";
+    /// The caller asked for something that cannot be.
+    Usage = "ERR_VFIO_USAGE", "mend the call; nothing was changed";
+    /// The caller cancelled.
+    Cancelled = "ERR_VFIO_CANCELLED", "nothing to mend: this is what was asked for";
+    /// A wait passed its deadline.
+    Deadline = "ERR_VFIO_DEADLINE", "find out what hangs, or allow more time";
+    /// The guest was given up already.
+    TooLate = "ERR_VFIO_TOO_LATE", "wait for the session to end; the other end may have the guest";
+    /// It cannot be known which end owns the guest.
+    InDoubt = "ERR_VFIO_IN_DOUBT", "ask the other end who has the guest, then take back, claim or discard";
+    /// A device, an address or a file descriptor that cannot be served.
+    Unsupported = "ERR_VFIO_UNSUPPORTED", "use a device or an address of a kind that is supported";
+    /// This host lacks something or does not permit it.
+    Host = "ERR_VFIO_HOST", "check permissions, limits and what the kernel offers";
+    /// This platform cannot do it.
+    Platform = "ERR_VFIO_PLATFORM", "use Linux for this";
+    /// A file stands there already.
+    Exists = "ERR_VFIO_EXISTS", "choose another name, or ask for the file to be overwritten";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl From<Fault> for Code {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Device => Self::DeviceFailed,
+            Fault::Memory => Self::MemoryFailed,
+            Fault::Peer => Self::Peer,
+            Fault::Refused => Self::Refused,
+            Fault::Corrupt => Self::StreamCorrupt,
+            Fault::Incompatible => Self::Incompatible,
+            Fault::Transport => Self::Transport,
+            Fault::Hook => Self::Hook,
+            Fault::Usage => Self::Usage,
+            Fault::Cancelled => Self::Cancelled,
+            Fault::Deadline => Self::Deadline,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use vfio_migration_protocol::session::TrackerIndex;
+use vfio_migration_protocol::{Device, Estimate, Memory, Outcome, Tracker};
+
+/// What a builder has collected: everything that a session's workers will own.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) objects: Vec<Part>,
+    pub(crate) trackers: Vec<Box<dyn Tracker>>,
+}
+
+/// One object and what belongs to it.
+pub(crate) enum Part {
+    Device { id: String, device: Box<dyn Device> },
+    Memory { id: String, memory: Box<dyn Memory>, page_size: u64, trackers: Vec<TrackerIndex> },
+}
+
+impl Parts {
+    pub(crate) fn device(&mut self, id: String, device: Box<dyn Device>) {
+        self.objects.push(Part::Device { id, device });
+    }
+
+    pub(crate) fn memory(&mut self, id: String, memory: Box<dyn Memory>, page_size: u64, trackers: &[TrackerIndex]) {
+        self.objects.push(Part::Memory { id, memory, page_size, trackers: trackers.to_vec() });
+    }
+
+    pub(crate) fn tracker(&mut self, tracker: Box<dyn Tracker>) -> TrackerIndex {
+        let index = u32::try_from(self.trackers.len()).expect("nobody adds 2^32 trackers");
+        self.trackers.push(tracker);
+        TrackerIndex(index)
+    }
+
+    pub(crate) fn into_devices(self) -> Vec<(String, Box<dyn Device>)> {
+        let device = |part| match part {
+            Part::Device { id, device } => Some((id, device)),
+            Part::Memory { .. } => None,
+        };
+        self.objects.into_iter().filter_map(device).collect()
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = self.objects.iter().map(|part| match part {
+            Part::Device { id, .. } | Part::Memory { id, .. } => id,
+        });
+        f.debug_list().entries(ids).finish()
+    }
+}
+
+/// The caller's hooks. Those that were not set succeed at once.
+pub(crate) struct Hooks {
+    pub(crate) pause: Box<dyn FnMut(Estimate) -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
+    pub(crate) unpause: Box<dyn FnMut(Outcome) -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
+    pub(crate) configure: Box<dyn FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
+    pub(crate) take_over: Box<dyn FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            pause: Box::new(|_| Ok(())),
+            unpause: Box::new(|_| Ok(())),
+            configure: Box::new(|| Ok(())),
+            take_over: Box::new(|| Ok(())),
+        }
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hooks")
+    }
+}
