@@ -160,10 +160,11 @@ impl Decoder {
                 let entry = Entry { object, offset, len: fields.len, device_flags: fields.flags != 0 };
                 self.ledger.may_take(at, entry)?;
             }
-            Frame::ObjectEnd(object) => drop(self.ledger.may_end_object(at, object)?),
+            Frame::ObjectEnd(object) => self.ledger.may_end_object(at, object).map(drop)?,
             Frame::Begin => self.ledger.may_begin(at)?,
             Frame::GivenUp => self.ledger.may_give_up(at)?,
-            Frame::End => drop(self.ledger.may_end(at)?),
+            Frame::Withdraw => self.ledger.may_withdraw(at)?,
+            Frame::End => self.ledger.may_end(at).map(drop)?,
             _ => {}
         }
         Ok(Header { fields, frame })

@@ -170,7 +170,7 @@ enum Way {
     /// Forward, and only where messages come back.
     ForwardConnected,
     /// Forward, and only where none do.
-    OneWay,
+    ForwardAlone,
     Back,
     /// Both, where messages come back.
     Connected,
@@ -202,7 +202,7 @@ impl Fields {
             GIVEN_UP => (Frame::GivenUp, "given-up", Way::ForwardConnected, Use::Nothing, Some(0)),
             WITHDRAW => (Frame::Withdraw, "withdraw", Way::ForwardConnected, Use::Nothing, Some(0)),
             CANCELLED => self.text(Text::Cancelled, Way::Forward),
-            END => (Frame::End, "end", Way::OneWay, Use::Nothing, Some(Totals::LEN)),
+            END => (Frame::End, "end", Way::ForwardAlone, Use::Nothing, Some(Totals::LEN)),
             EVENT => self.text(Text::Event, Way::Forward),
             REPORT => self.text(Text::Report, Way::Forward),
             ALIVE => (Frame::Alive, "alive", Way::Connected, Use::Nothing, Some(0)),
@@ -286,14 +286,14 @@ impl Fields {
 impl Way {
     fn allows(self, at: u64, frame: &'static str, direction: Direction, mode: Mode) -> Result<(), StreamError> {
         let back = match self {
-            Self::Forward | Self::ForwardConnected | Self::OneWay => direction == Direction::Back,
+            Self::Forward | Self::ForwardConnected | Self::ForwardAlone => direction == Direction::Back,
             Self::Back => direction == Direction::Forward,
             Self::Connected => false,
         };
         let rule = match (self, mode) {
             _ if back => "it goes the other way",
             (Self::ForwardConnected | Self::Connected, Mode::OneWay) => "it needs a connection, and this is one-way",
-            (Self::OneWay, Mode::Connected) => "it ends a one-way stream, and this is connected",
+            (Self::ForwardAlone, Mode::Connected) => "it ends a one-way stream, and this is connected",
             _ => return Ok(()),
         };
         Err(StreamError::Order { at, frame, rule })
