@@ -66,42 +66,57 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// How fast data really arrives, measured over the last seconds.
+/// How fast data really arrives, measured while any is in flight: idle time says nothing about a link.
+///
+/// ```
+/// use core::time::Duration;
+/// use vfio_migration_protocol::estimate::Rate;
+/// let mut rate = Rate::default();
+/// rate.starts(Duration::from_secs(7));
+/// rate.count(Duration::from_millis(7_100), 1_000_000);
+/// assert_eq!(rate.per_second(), Some(10_000_000.0));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Rate {
-    /// Start of the running sample and the bytes in it.
-    since: Duration,
+    /// When the running sample was last added to, and what is in it.
+    last: Duration,
+    took: Duration,
     bytes: u64,
     per_second: Option<f64>,
 }
 
 impl Rate {
-    /// Shortest sample that says anything about the speed of a link.
+    /// Shortest sample that is worth an average.
     const SAMPLE: Duration = Duration::from_millis(50);
+    /// Shortest sample that is better than none.
+    const FIRST: Duration = Duration::from_millis(1);
     /// Weight of a new sample.
     const WEIGHT: f64 = 0.3;
 
-    /// Counts bytes that arrived at `now`.
-    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
-    pub fn count(&mut self, now: Duration, bytes: u64) {
-        self.bytes += bytes;
-        let took = now.saturating_sub(self.since);
-        if took >= Self::SAMPLE {
-            let sample = self.bytes as f64 / took.as_secs_f64();
-            self.per_second = Some(self.per_second.map_or(sample, |old| old + (sample - old) * Self::WEIGHT));
-            (self.since, self.bytes) = (now, 0);
-        }
+    /// Something is in flight again after nothing was.
+    pub const fn starts(&mut self, now: Duration) {
+        self.last = now;
     }
 
-    /// Starts a new sample: what went before `now` was idle time, which says nothing about the link.
-    pub fn skip_to(&mut self, now: Duration) {
-        if self.bytes == 0 {
-            self.since = now;
+    /// Counts bytes that arrived at `now`.
+    pub fn count(&mut self, now: Duration, bytes: u64) {
+        self.bytes += bytes;
+        self.took += now.saturating_sub(self.last);
+        self.last = now;
+        if self.took >= Self::SAMPLE {
+            let sample = self.sample();
+            self.per_second = Some(self.per_second.map_or(sample, |old| old + (sample - old) * Self::WEIGHT));
+            (self.took, self.bytes) = (Duration::ZERO, 0);
         }
     }
 
     /// Bytes a second, once there was a sample.
-    pub const fn per_second(&self) -> Option<f64> {
-        self.per_second
+    pub fn per_second(&self) -> Option<f64> {
+        self.per_second.or_else(|| (self.took >= Self::FIRST).then(|| self.sample()))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 53 bits")]
+    fn sample(&self) -> f64 {
+        self.bytes as f64 / self.took.as_secs_f64()
     }
 }

@@ -64,6 +64,22 @@ pub struct ObjectReport {
     pub expected: Option<Estimate>,
 }
 
+impl ObjectReport {
+    /// The line of a piece of guest memory.
+    pub(crate) const fn of_memory(id: String, bytes: u64) -> Self {
+        Self {
+            id,
+            outcome: None,
+            state: None,
+            bytes,
+            walked: Vec::new(),
+            resets: 0,
+            resets_counted_by_device: false,
+            expected: None,
+        }
+    }
+}
+
 /// One state on a device's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

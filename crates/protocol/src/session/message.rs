@@ -5,6 +5,9 @@ use super::{Mode, Object};
 /// What a session's two ends say to each other. docs/stream-format.md says how each is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
+    /// Forward, connected: the offer was accepted and the source begins; the destination's devices enter resuming.
+    /// Until then neither end has changed anything, and a dry run ends here.
+    Begin,
     /// Forward: bytes of an object. May be empty if it carries a flag.
     Data {
         /// Whose bytes.
@@ -52,6 +55,31 @@ pub enum Message {
     Refused(String),
     /// Back: the destination could not bring the guest up, and whether it ran cannot be known.
     Failed(String),
+}
+
+impl Message {
+    /// Its name, as docs/stream-format.md has it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Data { .. } => "data",
+            Self::ObjectEnd(_) => "object-end",
+            Self::GivenUp => "given-up",
+            Self::Withdraw => "withdraw",
+            Self::Cancelled(_) => "cancelled",
+            Self::End { .. } => "end",
+            Self::Event(_) => "event",
+            Self::Report(_) => "report",
+            Self::Alive => "alive",
+            Self::Accepted => "accepted",
+            Self::InitialLoaded(..) => "initial-loaded",
+            Self::Ack(..) => "ack",
+            Self::Loaded => "loaded",
+            Self::Running => "running",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+        }
+    }
 }
 
 /// The head of a stream: everything that is known before the first frame.

@@ -11,8 +11,11 @@
 //! - [`Action::Send`]s go out in order.
 //! - After [`Output::Wait`] with a time, `handle_input(now, Input::Tick)` is due at that time at the latest.
 
+mod course;
+mod group;
 mod message;
 mod options;
+mod recovery;
 mod restore;
 mod save;
 
@@ -26,6 +29,15 @@ use core::time::Duration;
 
 use crate::report::Outcome;
 use crate::{Bitmap, CallError, Estimate, Event, Filled, IovaRange, PreCopyInfo, Report, State};
+
+/// Most objects of a session.
+pub const MAX_OBJECTS: usize = 1024;
+/// Smallest chunk, in bytes.
+pub const MIN_CHUNK: u32 = 4 << 10;
+/// Largest chunk, in bytes.
+pub const MAX_CHUNK: u32 = 64 << 20;
+/// Most chunks in flight on a channel.
+pub const MAX_DEPTH: u32 = 1024;
 
 /// An object's place in the stream's table of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,8 +72,8 @@ pub enum Action {
     Call(Object, DeviceCall),
     /// Make this call to a tracker. Answer: [`Input::Tracked`].
     Track(TrackerIndex, TrackerCall),
-    /// Read from an object into a chunk: for a device the next bytes of its data, at most `len`; for memory all `len`
-    /// bytes at `offset`. Answer: [`Input::Filled`].
+    /// Read from an object into a chunk: for a device the next bytes of its data, at most `len` (`offset` is only a hint
+    /// then); for memory all `len` bytes at `offset`. Answer: [`Input::Filled`].
     Fill {
         /// What to read from.
         object: Object,
@@ -136,8 +148,13 @@ impl fmt::Display for DeviceCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceAnswer {
     /// To [`DeviceCall::State`].
-    State(State),
-    /// To [`DeviceCall::SetState`] and [`DeviceCall::Reset`]. With the device's own count of resets, if it counts.
+    State {
+        /// What the device says.
+        state: State,
+        /// [`Device::resets`](crate::Device::resets)
+        resets: Option<u64>,
+    },
+    /// To [`DeviceCall::SetState`] and [`DeviceCall::Reset`].
     Done {
         /// [`Device::resets`](crate::Device::resets)
         resets: Option<u64>,

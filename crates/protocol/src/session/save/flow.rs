@@ -1,0 +1,632 @@
+//! What flows at the source: which bytes are read next, what is in flight, and what is left.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use super::super::course::Course;
+use super::super::{Action, Chunk, Message, Object, TrackerIndex};
+use crate::estimate::Rate;
+use crate::{Bitmap, CallError, Errno, Estimate, EventKind, Filled, IovaRange, PreCopyInfo, Then};
+
+/// All that flows.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) objects: Vec<Source>,
+    chunk: u32,
+    depth: usize,
+    free: Vec<Chunk>,
+    /// Whose turn it is to fill the next free chunk.
+    turn: usize,
+    rate: Rate,
+    limit: Option<u64>,
+    /// The rate limit lets nothing be read before.
+    not_before: Duration,
+    connected: bool,
+}
+
+/// One object's side of the flow.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) id: String,
+    object: Object,
+    stage: Stage,
+    what: What,
+    /// Reads that were asked for and not answered, in order: where they lie (memory) and when the oldest began.
+    asked: VecDeque<u64>,
+    asked_since: Duration,
+    overdue: bool,
+    /// Sent and not yet known to have arrived: the chunk, its length, and where its bytes end.
+    in_flight: VecDeque<(Chunk, u32, u64)>,
+    pub(super) bytes: u64,
+    told: Duration,
+}
+
+#[derive(Debug)]
+enum What {
+    Device(DeviceData),
+    Memory(MemoryPages),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing may be read yet.
+    Idle,
+    /// The guest runs.
+    PreCopy,
+    /// The rest: all devices have stopped.
+    Rest,
+    /// Its `object-end` was sent.
+    Ended,
+}
+
+#[derive(Debug, Default)]
+struct DeviceData {
+    /// Bytes read so far.
+    offset: u64,
+    /// Reads that were asked for before stop-copy was reached: an end in them is only a pause.
+    before_stop: usize,
+    paused: bool,
+    end: bool,
+    generation: u32,
+    initial: Initial,
+    info: Option<PreCopyInfo>,
+    read_since_info: u64,
+    ask_at: Duration,
+    asked_at: Duration,
+}
+
+/// The initial data of the current generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Initial {
+    #[default]
+    Reading,
+    Sent,
+    Loaded,
+}
+
+#[derive(Debug)]
+struct MemoryPages {
+    range: IovaRange,
+    page_size: u64,
+    trackers: Vec<TrackerIndex>,
+    /// All of its trackers log.
+    tracked: bool,
+    dirty: Bitmap,
+    cursor: u64,
+    /// Pages that the last round of reports brought; all of them before the first.
+    last_round: u64,
+    reports: u32,
+    ask_at: Duration,
+}
+
+/// How many reads of one object may be asked for ahead, so that its thread need not wait for us.
+const READ_AHEAD: usize = 2;
+/// Shortest time between two progress events of an object.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+impl Flow {
+    pub(super) fn new(chunk: u32, depth: u32, limit: Option<u64>, connected: bool) -> Self {
+        Self {
+            objects: Vec::new(),
+            chunk,
+            depth: depth as usize,
+            // The last one in is the first one out, and the lowest number comes first: caches stay warm.
+            free: (0..depth).rev().map(Chunk).collect(),
+            turn: 0,
+            rate: Rate::default(),
+            limit,
+            not_before: Duration::ZERO,
+            connected,
+        }
+    }
+
+    pub(super) fn add_device(&mut self, id: String) {
+        self.add(id, What::Device(DeviceData::default()));
+    }
+
+    pub(super) fn add_memory(&mut self, id: String, range: IovaRange, page_size: u64, trackers: Vec<TrackerIndex>) {
+        let mut dirty = Bitmap::new(range.length / page_size);
+        dirty.fill();
+        let last_round = dirty.count();
+        let pages = MemoryPages {
+            range,
+            page_size,
+            trackers,
+            tracked: false,
+            dirty,
+            cursor: 0,
+            last_round,
+            reports: 0,
+            ask_at: Duration::ZERO,
+        };
+        self.add(id, What::Memory(pages));
+    }
+
+    fn add(&mut self, id: String, what: What) {
+        self.objects.push(Source {
+            id,
+            object: Object(u32::try_from(self.objects.len()).expect("the offer bounds the number of objects")),
+            stage: Stage::Idle,
+            what,
+            asked: VecDeque::new(),
+            asked_since: Duration::ZERO,
+            overdue: false,
+            in_flight: VecDeque::new(),
+            bytes: 0,
+            told: Duration::ZERO,
+        });
+    }
+
+    fn source(&mut self, object: Object) -> &mut Source {
+        &mut self.objects[object.0 as usize]
+    }
+
+    fn is_empty_pipe(&self) -> bool {
+        self.free.len() == self.depth
+    }
+
+    /// A device has entered pre-copy: its data flows.
+    pub(super) fn device_enters_pre_copy(&mut self, object: Object, now: Duration) {
+        let source = self.source(object);
+        source.stage = Stage::PreCopy;
+        if let What::Device(data) = &mut source.what {
+            data.ask_at = now;
+        }
+    }
+
+    /// Memory whose trackers all log flows while the guest runs.
+    pub(super) fn tracked_memory_flows(&mut self, now: Duration, logs: impl Fn(TrackerIndex) -> bool) {
+        for source in &mut self.objects {
+            if let What::Memory(pages) = &mut source.what
+                && !pages.trackers.is_empty()
+                && pages.trackers.iter().all(|tracker| logs(*tracker))
+            {
+                pages.tracked = true;
+                pages.ask_at = now;
+                source.stage = Stage::PreCopy;
+            }
+        }
+    }
+
+    /// A tracker lost its log: its memories count as dirty, and cannot be moved while the guest runs.
+    pub(super) fn tracker_lost(&mut self, tracker: TrackerIndex) {
+        for source in &mut self.objects {
+            if let What::Memory(pages) = &mut source.what
+                && pages.trackers.contains(&tracker)
+            {
+                pages.tracked = false;
+                pages.dirty.fill();
+                pages.last_round = pages.dirty.count();
+                if source.stage == Stage::PreCopy {
+                    source.stage = Stage::Idle;
+                }
+            }
+        }
+    }
+
+    /// All devices have stopped and all trackers were read: what is left may be read to its end.
+    pub(super) fn rest_flows(&mut self) {
+        for source in &mut self.objects {
+            source.stage = Stage::Rest;
+            if let What::Device(data) = &mut source.what {
+                data.before_stop = source.asked.len();
+                data.paused = false;
+            }
+        }
+    }
+
+    /// Nothing more is read.
+    pub(super) fn dries_up(&mut self) {
+        for source in &mut self.objects {
+            source.stage = Stage::Ended;
+        }
+    }
+
+    /// Whether anything flows while the guest runs.
+    pub(super) fn has_pre_copy(&self) -> bool {
+        self.objects.iter().any(|source| source.stage == Stage::PreCopy)
+    }
+
+    /// Asks for as many reads as there are free chunks and the rate allows, in turn.
+    pub(super) fn pump(&mut self, course: &mut Course) -> bool {
+        let mut asked = false;
+        while course.now >= self.not_before
+            && let Some(chunk) = self.free.last().copied()
+            && let Some(place) = self.next_ready()
+        {
+            if self.is_empty_pipe() {
+                self.rate.starts(course.now);
+            }
+            self.free.pop();
+            self.turn = place + 1;
+            let most = self.chunk;
+            let source = &mut self.objects[place];
+            let (offset, len) = source.next_read(most);
+            if source.asked.is_empty() {
+                (source.asked_since, source.overdue) = (course.now, false);
+            }
+            source.asked.push_back(offset);
+            course.flow_starts();
+            course.act(Action::Fill { object: source.object, chunk, offset, len });
+            asked = true;
+        }
+        asked
+    }
+
+    fn next_ready(&self) -> Option<usize> {
+        let count = self.objects.len();
+        (0..count).map(|step| (self.turn + step) % count).find(|place| self.objects[*place].is_ready())
+    }
+
+    /// Takes note of a read, and sends what it brought. An error is the caller's to treat.
+    pub(super) fn filled(
+        &mut self,
+        course: &mut Course,
+        object: Object,
+        chunk: Chunk,
+        answer: Result<Filled, CallError>,
+        poll_interval: Duration,
+    ) -> Result<(), CallError> {
+        let source = &mut self.objects[object.0 as usize];
+        let asked = source.asked.pop_front().expect("a read is answered once");
+        (source.asked_since, source.overdue) = (course.now, false);
+        let wanted = source.stage != Stage::Ended;
+        let read = answer.and_then(|filled| source.read(course.now, asked, filled, poll_interval));
+        let (offset, len, then) = match read {
+            Ok(read @ (_, 1.., _)) if wanted => read,
+            Ok(_) => {
+                self.back(course, chunk);
+                return Ok(());
+            }
+            Err(error) => {
+                self.back(course, chunk);
+                return if wanted { Err(error) } else { Ok(()) };
+            }
+        };
+        source.in_flight.push_back((chunk, len, offset + u64::from(len)));
+        let segment_end = then == Then::SegmentEnd;
+        let data = Message::Data { object, offset, len, segment_end, initial_end: None };
+        course.act(Action::Send(data, Some(chunk)));
+        if let Some(limit) = self.limit {
+            let nanos = u128::from(len) * 1_000_000_000 / u128::from(limit.max(1));
+            let pause = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            self.not_before = self.not_before.max(course.now).saturating_add(pause);
+        }
+        Ok(())
+    }
+
+    fn back(&mut self, course: &mut Course, chunk: Chunk) {
+        course.act(Action::Release(chunk));
+        self.free.push(chunk);
+    }
+
+    /// The destination has placed the oldest frame in flight of an object; it must end where that frame did.
+    pub(super) fn acknowledged(&mut self, course: &mut Course, object: Object, end: u64) -> Result<(), String> {
+        let front = self.objects.get(object.0 as usize).and_then(|source| source.in_flight.front().copied());
+        match front {
+            Some((_, _, expected)) if expected == end => {
+                self.arrived(course, object);
+                Ok(())
+            }
+            Some((_, _, expected)) => {
+                Err(format!("acknowledged byte {end} of object {}, where {expected} was next", object.0))
+            }
+            None => Err(format!("acknowledged byte {end} of object {}, of which nothing is in flight", object.0)),
+        }
+    }
+
+    /// One-way: a chunk was written.
+    pub(super) fn written(&mut self, course: &mut Course, chunk: Chunk) {
+        let of = self.objects.iter().find(|source| source.in_flight.front().is_some_and(|(one, ..)| *one == chunk));
+        if let Some(object) = of.map(|source| source.object) {
+            self.arrived(course, object);
+        }
+    }
+
+    fn arrived(&mut self, course: &mut Course, object: Object) {
+        let source = &mut self.objects[object.0 as usize];
+        let Some((chunk, len, _)) = source.in_flight.pop_front() else { return };
+        source.bytes += u64::from(len);
+        let due = course.now >= source.told + PROGRESS;
+        course.count(u64::from(len));
+        self.rate.count(course.now, u64::from(len));
+        self.back(course, chunk);
+        if due {
+            self.tell(course, object);
+        }
+    }
+
+    fn tell(&mut self, course: &mut Course, object: Object) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is finite and positive")]
+        let rate = self.rate.per_second().map(|rate| rate as u64);
+        let source = self.source(object);
+        source.told = course.now;
+        let (object, bytes, left) = (source.id.clone(), source.bytes, source.left());
+        course.emit(EventKind::Progress { object, bytes, left, rate });
+    }
+
+    /// Devices whose pre-copy info is to be asked for now.
+    pub(super) fn infos_due(&mut self, now: Duration) -> Vec<Object> {
+        let due = |source: &&mut Source| {
+            source.stage == Stage::PreCopy && matches!(&source.what, What::Device(data) if data.ask_at <= now)
+        };
+        let mut objects = Vec::new();
+        for source in self.objects.iter_mut().filter(due) {
+            if let What::Device(data) = &mut source.what {
+                // Until it is answered.
+                data.ask_at = Duration::MAX;
+                data.asked_at = now;
+            }
+            objects.push(source.object);
+        }
+        objects
+    }
+
+    /// A device said how much pre-copy has left. Reads that were asked for before are answered by now.
+    pub(super) fn informed(
+        &mut self,
+        course: &mut Course,
+        object: Object,
+        info: Option<PreCopyInfo>,
+        poll_interval: Duration,
+    ) {
+        let connected = self.connected;
+        let source = self.source(object);
+        let pre_copy = source.stage == Stage::PreCopy;
+        let What::Device(data) = &mut source.what else { return };
+        data.ask_at = course.now + poll_interval;
+        data.read_since_info = 0;
+        data.info = info;
+        let Some(info) = info else {
+            // Asking failed: reading may still bring something (virtio).
+            data.paused = false;
+            return;
+        };
+        if info.reinit && pre_copy {
+            data.generation += 1;
+            data.initial = Initial::Reading;
+            course.emit(EventKind::Reinit { device: source.id.clone(), generation: data.generation });
+        }
+        if info.initial == Estimate::Known(0) && data.initial == Initial::Reading && pre_copy {
+            data.initial = if connected { Initial::Sent } else { Initial::Loaded };
+            let initial_end = Some(data.generation);
+            course.send(Message::Data { object, offset: data.offset, len: 0, segment_end: false, initial_end });
+        }
+        if info.initial + info.dirty != Estimate::Known(0) {
+            data.paused = false;
+        }
+    }
+
+    /// The destination has this generation of a device's initial data.
+    pub(super) fn initial_loaded(&mut self, object: Object, generation: u32) -> Result<(), String> {
+        let data = self.objects.get_mut(object.0 as usize).map(|source| &mut source.what);
+        let Some(What::Device(data)) = data else { return Err(format!("object {} has no initial data", object.0)) };
+        match data.initial {
+            Initial::Sent if data.generation == generation => data.initial = Initial::Loaded,
+            // An answer to a generation that a REINIT has overtaken.
+            _ if generation < data.generation => {}
+            _ => return Err(format!("said that generation {generation} is loaded, which was not sent")),
+        }
+        Ok(())
+    }
+
+    /// Reports to ask for now: which tracker, for which memory. While the guest runs, memory asks once all that was
+    /// dirty is being read; `all` asks for every memory that is tracked.
+    pub(super) fn reports_due(&mut self, now: Duration, all: bool) -> Vec<(TrackerIndex, Object, IovaRange)> {
+        let mut due = Vec::new();
+        for source in &mut self.objects {
+            let What::Memory(pages) = &mut source.what else { continue };
+            let idle = source.stage == Stage::PreCopy && pages.dirty.is_empty() && pages.ask_at <= now;
+            if pages.tracked && pages.reports == 0 && (all || idle) {
+                pages.reports = u32::try_from(pages.trackers.len()).unwrap_or(u32::MAX);
+                due.extend(pages.trackers.iter().map(|tracker| (*tracker, source.object, pages.range)));
+            }
+        }
+        due
+    }
+
+    /// A tracker reported on a memory, in its own page size.
+    pub(super) fn reported(&mut self, now: Duration, memory: Object, bits: &Bitmap, bits_size: u64, poll: Duration) {
+        let What::Memory(pages) = &mut self.source(memory).what else { return };
+        pages.reports = pages.reports.saturating_sub(1);
+        pages.ask_at = now + poll;
+        let mut bit = bits.next(0);
+        while let Some(page) = bit {
+            let first = page * bits_size / pages.page_size;
+            let last = ((page + 1) * bits_size - 1) / pages.page_size;
+            (first..=last).for_each(|page| pages.dirty.set(page));
+            bit = bits.next(page + 1);
+        }
+        if pages.reports == 0 {
+            pages.last_round = pages.dirty.count();
+        }
+    }
+
+    /// A report failed: nothing more is to come of it.
+    pub(super) fn report_failed(&mut self, memory: Object) {
+        if let What::Memory(pages) = &mut self.source(memory).what {
+            pages.reports = pages.reports.saturating_sub(1);
+        }
+    }
+
+    /// Sends the `object-end` of everything that has come to its end; whether there was any.
+    pub(super) fn end_objects(&mut self, course: &mut Course) -> bool {
+        let mut ended = false;
+        for source in self.objects.iter_mut().filter(|source| source.stage == Stage::Rest && source.asked.is_empty()) {
+            let done = match &source.what {
+                What::Device(data) => data.end,
+                What::Memory(pages) => pages.dirty.is_empty(),
+            };
+            if done {
+                source.stage = Stage::Ended;
+                course.send(Message::ObjectEnd(source.object));
+                ended = true;
+            }
+        }
+        ended
+    }
+
+    /// Whether every `object-end` was sent.
+    pub(super) fn has_ended(&self) -> bool {
+        self.objects.iter().all(|source| source.stage == Stage::Ended)
+    }
+
+    /// Whether no read is outstanding.
+    pub(super) fn is_settled(&self) -> bool {
+        self.objects.iter().all(|source| source.asked.is_empty())
+    }
+
+    /// What pre-copy can still shrink, and what is in flight.
+    pub(super) fn left(&self) -> Estimate {
+        let flowing = self.objects.iter().filter(|source| source.stage == Stage::PreCopy);
+        let in_flight: u64 =
+            self.objects.iter().flat_map(|source| &source.in_flight).map(|(_, len, _)| u64::from(*len)).sum();
+        flowing.map(Source::left).sum::<Estimate>() + Estimate::Known(in_flight)
+    }
+
+    /// Whether what is left fits the budget at the measured rate, and all initial data has arrived.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
+    pub(super) fn has_converged(&self, budget: Duration) -> bool {
+        let loaded = self.objects.iter().all(Source::is_initial_loaded);
+        let fits = match (self.left(), self.rate.per_second()) {
+            (Estimate::Known(0), _) => true,
+            (Estimate::Known(left), Some(rate)) => left as f64 <= rate * budget.as_secs_f64(),
+            _ => false,
+        };
+        loaded && fits
+    }
+
+    /// Ids of what keeps pre-copy from converging.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
+    pub(super) fn not_converged(&self, budget: Duration) -> Vec<String> {
+        let flowing: Vec<_> = self.objects.iter().filter(|source| source.stage == Stage::PreCopy).collect();
+        let share = self.rate.per_second().unwrap_or(0.0) * budget.as_secs_f64() / flowing.len().max(1) as f64;
+        let small = |left: Estimate| left.known().is_some_and(|left| left == 0 || left as f64 <= share);
+        let late = flowing.into_iter().filter(|source| !source.is_initial_loaded() || !small(source.left()));
+        late.map(|source| source.id.clone()).collect()
+    }
+
+    /// When a device or a tracker is to be asked again.
+    pub(super) fn next_ask(&self) -> Option<Duration> {
+        let flowing = self.objects.iter().filter(|source| source.stage == Stage::PreCopy);
+        let asks = flowing.filter_map(|source| match &source.what {
+            What::Device(data) => Some(data.ask_at).filter(|at| *at != Duration::MAX),
+            What::Memory(pages) => (pages.dirty.is_empty() && pages.reports == 0).then_some(pages.ask_at),
+        });
+        asks.min()
+    }
+
+    /// When the rate limit lets something be read again.
+    pub(super) fn next_read(&self) -> Option<Duration> {
+        (!self.free.is_empty() && self.next_ready().is_some()).then_some(self.not_before)
+    }
+
+    /// Objects whose oldest read has just passed the deadline.
+    pub(super) fn overdue(&mut self, now: Duration, deadline: Duration) -> Vec<String> {
+        let late =
+            |source: &&mut Source| !source.asked.is_empty() && !source.overdue && now >= source.asked_since + deadline;
+        let mut ids = Vec::new();
+        for source in self.objects.iter_mut().filter(late) {
+            source.overdue = true;
+            ids.push(source.id.clone());
+        }
+        ids
+    }
+
+    /// When the next read passes the deadline.
+    pub(super) fn next_deadline(&self, deadline: Duration) -> Option<Duration> {
+        let waiting = self.objects.iter().filter(|source| !source.asked.is_empty() && !source.overdue);
+        waiting.map(|source| source.asked_since + deadline).min()
+    }
+}
+
+impl Source {
+    fn is_ready(&self) -> bool {
+        let flows = matches!(self.stage, Stage::PreCopy | Stage::Rest) && self.asked.len() < READ_AHEAD;
+        flows
+            && match &self.what {
+                What::Device(data) => !data.paused && !data.end,
+                What::Memory(pages) => !pages.dirty.is_empty(),
+            }
+    }
+
+    pub(super) const fn object(&self) -> Object {
+        self.object
+    }
+
+    /// Where the next read lies and how long it is.
+    fn next_read(&mut self, most: u32) -> (u64, u32) {
+        match &mut self.what {
+            // A hint only: how long the reads before it were is not known yet.
+            What::Device(data) => (data.offset, most),
+            What::Memory(pages) => {
+                let run = u64::from(most) / pages.page_size;
+                let taken = pages.dirty.take_run(pages.cursor, run).or_else(|| pages.dirty.take_run(0, run));
+                let (first, count) = taken.expect("only memory with dirty pages is ready");
+                pages.cursor = first + count;
+                let len = u32::try_from(count * pages.page_size).expect("a run is no longer than a chunk");
+                (first * pages.page_size, len)
+            }
+        }
+    }
+
+    /// Takes note of what a read brought: where the bytes lie, how many, and what follows.
+    fn read(
+        &mut self,
+        now: Duration,
+        asked: u64,
+        filled: Filled,
+        poll: Duration,
+    ) -> Result<(u64, u32, Then), CallError> {
+        let len = u32::try_from(filled.len).map_err(|_| CallError::because(Errno::EOVERFLOW, "read too much"))?;
+        let What::Device(data) = &mut self.what else { return Ok((asked, len, filled.then)) };
+        let in_flight_across_the_change = data.before_stop > 0;
+        data.before_stop = data.before_stop.saturating_sub(1);
+        let offset = data.offset;
+        data.offset += u64::from(len);
+        data.read_since_info += u64::from(len);
+        match (filled.then, self.stage) {
+            (Then::Pause, Stage::Rest) if !in_flight_across_the_change => {
+                return Err(CallError::because(Errno::ENOMSG, "paused in stop-copy, where only an end may follow"));
+            }
+            (Then::End, Stage::Rest) if !in_flight_across_the_change => data.end = true,
+            (Then::End | Then::Pause, Stage::PreCopy) => {
+                data.paused = true;
+                // Asking is what makes new data, but not more often than this.
+                if data.ask_at != Duration::MAX {
+                    data.ask_at = now.max(data.asked_at + poll);
+                }
+            }
+            _ => {}
+        }
+        Ok((offset, len, filled.then))
+    }
+
+    /// What is left of it for now.
+    fn left(&self) -> Estimate {
+        match &self.what {
+            What::Device(DeviceData { info: Some(info), .. }) if self.stage == Stage::PreCopy => self.after_info(*info),
+            What::Device(_) if self.stage == Stage::Ended => Estimate::Known(0),
+            What::Device(_) => Estimate::Unknown,
+            What::Memory(pages) if self.stage == Stage::PreCopy => {
+                Estimate::Known(pages.dirty.count().max(pages.last_round) * pages.page_size)
+            }
+            What::Memory(pages) => Estimate::Known(pages.dirty.count() * pages.page_size),
+        }
+    }
+
+    fn after_info(&self, info: PreCopyInfo) -> Estimate {
+        let What::Device(data) = &self.what else { return Estimate::Known(0) };
+        match info.initial + info.dirty {
+            Estimate::Known(bytes) => Estimate::Known(bytes.saturating_sub(data.read_since_info)),
+            Estimate::Unknown => Estimate::Unknown,
+        }
+    }
+
+    fn is_initial_loaded(&self) -> bool {
+        match &self.what {
+            What::Device(data) => self.stage != Stage::PreCopy || data.initial == Initial::Loaded,
+            What::Memory(_) => true,
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! The source's end of a migration.
+
+mod back;
+mod flow;
+mod forward;
+mod peer;
+mod trackers;
+
+use core::time::Duration;
+
+use super::course::Course;
+use super::group::{Group, Settled};
+use super::{
+    Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Hook, Input, Mode, NotNow, Object,
+    ObjectDescription, ObjectKind, Offer, Output, Protocol, SaveOptions, TrackerAnswer, TrackerCall, TrackerIndex,
+};
+use crate::event::Phase;
+use crate::report::{ObjectReport, Report, Side};
+use crate::{CallError, Capabilities, Errno, EventKind, IovaRange, Outcome, Passport, State, Table};
+use back::Back;
+use flow::Flow;
+use peer::Peer;
+use trackers::Trackers;
+
+/// What a [`Save`] moves.
+#[derive(Clone, Debug)]
+pub enum SaveObject {
+    /// A device.
+    Device {
+        /// Its name in the stream.
+        id: String,
+        /// Which protocol it speaks.
+        protocol: Protocol,
+        /// [`Device::capabilities`](crate::Device::capabilities)
+        capabilities: Capabilities,
+        /// [`Device::table`](crate::Device::table)
+        table: Table,
+        /// [`Device::passport`](crate::Device::passport)
+        passport: Passport,
+    },
+    /// A piece of guest memory.
+    Memory {
+        /// Its name in the stream.
+        id: String,
+        /// [`Memory::range`](crate::Memory::range)
+        range: IovaRange,
+        /// In bytes, a power of two.
+        page_size: u64,
+        /// Who reports writes to it; without any, all of it is sent after the devices have stopped.
+        trackers: Vec<TrackerIndex>,
+    },
+}
+
+impl SaveObject {
+    fn id(&self) -> &str {
+        match self {
+            Self::Device { id, .. } | Self::Memory { id, .. } => id,
+        }
+    }
+}
+
+/// The source's end of a migration: a group of devices, and guest memory, leave this host.
+///
+/// ```text
+///  reading ─ sizing ─ offered ─ trackers ─ entering ─ pre-copy ─ pausing ─ grace ─ stopping ─ reports ─ draining
+///     │         │        │         │          │          │          │        │        │          │         │
+///     └─────────┴────────┴─────────┴──────────┴── back ──┴──────────┴────────┴────────┴──────────┴─────────┤
+///                                                                        one-way: committing ──────────────┤
+///  ended ─ untracking ─ finishing ─ given up ─────────────────────────────────────────── loaded ───────────┘
+///                           └── in doubt ──┘
+/// ```
+///
+/// Drive it as [`session`](super) says. Until [`Message::GivenUp`](super::Message::GivenUp) was sent (one-way: until the
+/// commit) every failure leads back: all devices end where the session found them, and the guest goes on.
+#[derive(Debug)]
+pub struct Save {
+    options: SaveOptions,
+    session: [u8; 16],
+    objects: Vec<SaveObject>,
+    course: Course,
+    devices: Group,
+    flow: Flow,
+    trackers: Trackers,
+    peer: Peer,
+    stage: Stage,
+    pause: Pause,
+    /// The caller wants the switchover now.
+    requested: bool,
+    /// Pre-copy began.
+    pre_copy_since: Duration,
+    /// The last hook that was called, and since when; `None` once it has returned.
+    hook: Option<(Hook, Duration, bool)>,
+    /// What the session came to, where that does not follow from the devices' states.
+    verdict: Option<Outcome>,
+    ending: Option<Ending>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    New,
+    /// Devices are asked for their states.
+    Reading,
+    /// Devices are asked how much they would give.
+    Sizing,
+    /// The destination compares passports.
+    Offered,
+    /// Trackers start.
+    Trackers,
+    /// Devices enter pre-copy.
+    Entering,
+    PreCopy,
+    /// The pause hook runs.
+    Pausing,
+    /// Devices enter their grace states.
+    Grace,
+    /// Devices enter stop-copy.
+    Stopping,
+    /// Trackers are read for the last time.
+    Reports,
+    Draining,
+    /// One-way: the stream is made to last.
+    Committing,
+    /// All was sent.
+    Loaded,
+    GivenUp,
+    InDoubt,
+    /// In doubt, and the destination was asked to withdraw.
+    Withdrawing,
+    /// Devices go from stop-copy to stop.
+    Finishing,
+    Untracking,
+    Back(Back),
+    Ended,
+}
+
+/// Whether the guest was asked to pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    No,
+    Asked,
+    Settled,
+}
+
+impl Save {
+    /// A session over these objects, with a random `session` id.
+    ///
+    /// Fails with [`Fault::Usage`] where the options or the objects contradict each other, and with
+    /// [`Fault::Device`] for a group whose P2P DMA cannot be quiesced: nothing was changed then.
+    pub fn new(options: SaveOptions, session: [u8; 16], objects: Vec<SaveObject>) -> Result<Self, Failure> {
+        check(&options, &objects)?;
+        let mut devices = Group::default();
+        let mut trackers = Trackers::default();
+        let mut flow = Flow::new(options.chunk, options.depth, options.rate, options.mode == Mode::Connected);
+        for (place, object) in (0..).zip(&objects) {
+            match object {
+                SaveObject::Device { id, table, .. } => {
+                    devices.add(Object(place), id.clone(), *table);
+                    flow.add_device(id.clone());
+                }
+                SaveObject::Memory { id, range, page_size, trackers: watched_by } => {
+                    watched_by.iter().for_each(|tracker| trackers.watch(*tracker, *range, *page_size));
+                    flow.add_memory(id.clone(), *range, *page_size, watched_by.clone());
+                }
+            }
+        }
+        if let Some(member) = devices.lacks_grace().filter(|_| !options.no_p2p_traffic) {
+            return Err(no_grace(&member.id));
+        }
+        Ok(Self {
+            options,
+            session,
+            objects,
+            course: Course::new(Side::Save),
+            devices,
+            flow,
+            trackers,
+            peer: Peer::default(),
+            stage: Stage::New,
+            pause: Pause::No,
+            requested: false,
+            pre_copy_since: Duration::ZERO,
+            hook: None,
+            verdict: None,
+            ending: None,
+        })
+    }
+
+    /// Takes note of what happened at `now`.
+    pub fn handle_input(&mut self, now: Duration, input: Input) {
+        self.course.now = self.course.now.max(now);
+        match input {
+            Input::Tick => {}
+            Input::Called(object, call, answer) => self.called(object, call, answer),
+            Input::Tracked(tracker, call, answer) => self.tracked(tracker, call, answer),
+            Input::Filled(object, chunk, answer) => {
+                let filled = self.flow.filled(&mut self.course, object, chunk, answer, self.options.poll_interval);
+                if let Err(error) = filled {
+                    self.read_failed(object, error);
+                }
+            }
+            Input::Sent(chunk) => self.flow.written(&mut self.course, chunk),
+            Input::Hooked(hook, answer) => self.hooked(hook, answer),
+            Input::Committed(answer) => self.committed(answer),
+            Input::Received(message, _) => self.received(message),
+            Input::Corrupt(why) => self.peer_failed(Failure::new(Fault::Corrupt, why)),
+            Input::Disconnected(why) => self.disconnected(why),
+            Input::Placed(..) | Input::Opened(_) => {
+                debug_assert!(false, "a save session never asked for this");
+            }
+        }
+        self.watch_the_clock();
+    }
+
+    /// Follows a wish of the caller, or says why not.
+    pub fn command(&mut self, now: Duration, command: Command) -> Result<(), NotNow> {
+        self.course.now = self.course.now.max(now);
+        match (command, self.stage) {
+            (_, Stage::Ended | Stage::Back(_) | Stage::Finishing | Stage::Untracking) => Err(NotNow::Ending),
+            (Command::Cancel(_), Stage::Committing | Stage::GivenUp | Stage::InDoubt | Stage::Withdrawing) => {
+                Err(NotNow::TooLate)
+            }
+            (Command::Cancel(why), _) => {
+                self.go_back(Failure::new(Fault::Cancelled, why));
+                Ok(())
+            }
+            (Command::Switchover, Stage::Committing | Stage::GivenUp | Stage::InDoubt | Stage::Withdrawing) => {
+                Err(NotNow::TooLate)
+            }
+            (Command::Switchover, _) => {
+                self.requested = true;
+                Ok(())
+            }
+            (Command::TakeBack { force }, Stage::InDoubt | Stage::Withdrawing) => {
+                self.take_back(force);
+                Ok(())
+            }
+            (Command::Discard, Stage::InDoubt | Stage::Withdrawing) => {
+                self.finish(Outcome::Completed);
+                Ok(())
+            }
+            (Command::TakeBack { .. } | Command::Discard | Command::Claim, _) => Err(NotNow::NotInDoubt),
+        }
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self, now: Duration) -> Output {
+        self.course.now = self.course.now.max(now);
+        loop {
+            if let Some(action) = self.course.next_action() {
+                if matches!(action, Action::Send(..)) {
+                    self.peer.said(self.course.now);
+                }
+                return Output::Do(action);
+            }
+            if self.stage == Stage::Ended {
+                return Output::Finished;
+            }
+            if !self.step() {
+                return Output::Wait(self.next_wake());
+            }
+        }
+    }
+
+    /// How it ended, once [`Output::Finished`] was said.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.options.mode == Mode::Connected
+    }
+
+    fn offer(&self) -> Offer {
+        let describe = |object: &SaveObject, place: u32| match object.clone() {
+            SaveObject::Device { id, protocol, capabilities, passport, .. } => ObjectDescription {
+                id,
+                kind: ObjectKind::Device { protocol, capabilities, passport },
+                size: self
+                    .devices
+                    .get(Object(place))
+                    .and_then(|member| member.expected)
+                    .unwrap_or(crate::Estimate::Unknown),
+            },
+            SaveObject::Memory { id, range, .. } => ObjectDescription {
+                id,
+                kind: ObjectKind::Memory { iova: range.iova },
+                size: crate::Estimate::Known(range.length),
+            },
+        };
+        let objects = (0..).zip(&self.objects).map(|(place, object)| describe(object, place)).collect();
+        Offer { session: self.session, mode: self.options.mode, chunk: self.options.chunk, objects }
+    }
+
+    fn called(&mut self, object: Object, call: DeviceCall, answer: Result<DeviceAnswer, CallError>) {
+        match self.devices.answered(&mut self.course, object, call, answer) {
+            Settled::Pending | Settled::DataSize => {}
+            Settled::Reached => {
+                if self.stage == Stage::Entering {
+                    self.flow.device_enters_pre_copy(object, self.course.now);
+                }
+            }
+            Settled::PreCopyInfo(info) => {
+                // Estimates that cannot be had are unknown; a device that is really gone shows in its reads.
+                self.flow.informed(&mut self.course, object, info.ok(), self.options.poll_interval);
+            }
+            Settled::Failed { to, error } => self.change_failed(object, to, error),
+            Settled::Unreadable(error) => self.unreadable(object, error),
+            Settled::Reset => self.was_reset(object, true),
+            Settled::ResetFailed(_) => self.was_reset(object, false),
+        }
+    }
+
+    fn tracked(&mut self, tracker: TrackerIndex, call: TrackerCall, answer: Result<TrackerAnswer, CallError>) {
+        self.trackers.answered(self.course.now, tracker);
+        match (call, answer) {
+            (TrackerCall::Start { .. }, Ok(TrackerAnswer::Started(page_size))) if page_size.is_power_of_two() => {
+                self.trackers.logs(tracker, Some(page_size));
+            }
+            (TrackerCall::Start { .. }, answer) => {
+                let error = answer
+                    .err()
+                    .unwrap_or_else(|| CallError::because(Errno::EINVAL, "its page size is no power of two"));
+                let what = "starting it failed; no device was asked for anything yet";
+                let id = format!("tracker {}", tracker.0);
+                self.go_back(Failure::of(Fault::Memory, &id, what, error));
+            }
+            (TrackerCall::Report { memory, page_size, .. }, Ok(TrackerAnswer::Dirty(bits))) => {
+                self.flow.reported(self.course.now, memory, &bits, page_size, self.options.poll_interval);
+            }
+            (TrackerCall::Report { memory, .. }, answer) => {
+                let why = answer.err().map_or_else(|| "it gave no bitmap".into(), |error| error.to_string());
+                self.flow.report_failed(memory);
+                if self.trackers.is_logging(tracker) {
+                    self.trackers.logs(tracker, None);
+                    self.course.emit(EventKind::TrackerLost { tracker: tracker.0, why });
+                }
+                self.flow.tracker_lost(tracker);
+            }
+            (TrackerCall::Stop, Err(error)) => {
+                let id = format!("tracker {}", tracker.0);
+                let what = format!("stopping it failed: {error}");
+                self.course.emit(EventKind::Failed { object: Some(id), what });
+            }
+            (TrackerCall::Stop, Ok(_)) => {}
+        }
+    }
+
+    fn call_hook(&mut self, hook: Hook) {
+        self.hook = Some((hook, self.course.now, false));
+        self.course.act(Action::Hook(hook));
+    }
+
+    /// Deadlines of calls and of the peer.
+    fn watch_the_clock(&mut self) {
+        let (now, deadline) = (self.course.now, self.options.deadline);
+        let mut late: Vec<(String, String)> = Vec::new();
+        late.extend(self.devices.overdue(now, deadline).into_iter().map(|(id, call)| (id, call.to_string())));
+        late.extend(self.flow.overdue(now, deadline).into_iter().map(|id| (id, "read".into())));
+        late.extend(self.trackers.overdue(now, deadline).into_iter().map(|id| (id, "call".into())));
+        if let Some((hook, since, overdue @ false)) = &mut self.hook
+            && now >= *since + deadline
+        {
+            *overdue = true;
+            late.push((hook.to_string(), "hook".into()));
+        }
+        for (object, call) in late {
+            self.course.emit(EventKind::Overdue { object: object.clone(), call: call.clone() });
+            let millis = deadline.as_millis();
+            let what = format!("{object}: {call} has not returned within {millis} ms");
+            if self.owns_the_guest() {
+                self.go_back(Failure::new(Fault::Deadline, what));
+            }
+        }
+        self.watch_the_peer();
+    }
+
+    fn next_wake(&self) -> Option<Duration> {
+        let deadline = self.options.deadline;
+        let hook = self.hook.filter(|(_, _, overdue)| !overdue).map(|(_, since, _)| since + deadline);
+        let asks = self.stage == Stage::PreCopy;
+        let flows = asks || matches!(self.stage, Stage::Pausing | Stage::Draining);
+        let max_pre_copy = asks.then(|| self.pre_copy_since.saturating_add(self.options.max_pre_copy));
+        let deadlines = [
+            self.devices.next_deadline(deadline),
+            self.flow.next_deadline(deadline),
+            self.trackers.next_deadline(deadline),
+            hook,
+            asks.then(|| self.flow.next_ask()).flatten(),
+            flows.then(|| self.flow.next_read()).flatten(),
+            max_pre_copy,
+            self.peer_wake(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn end(&mut self) {
+        self.course.act(Action::Disconnect);
+        self.devices.conclude(&mut self.course);
+        self.course.enter(Phase::Ended);
+        self.stage = Stage::Ended;
+        let describe = |(object, source): (&SaveObject, &flow::Source)| match object {
+            SaveObject::Device { .. } => self.devices.get(source.object()).expect("a device").report(source.bytes),
+            SaveObject::Memory { id, .. } => ObjectReport::of_memory(id.clone(), source.bytes),
+        };
+        let report = Report {
+            side: Side::Save,
+            outcome: self.devices.outcome(),
+            failure: self.course.failure.as_ref().map(Failure::to_string),
+            total: self.course.now,
+            bytes: self.course.bytes,
+            rate: self.course.rate(),
+            downtime: self.course.downtime(),
+            pre_copy_end: self.course.pre_copy_end,
+            not_converged: self.course.not_converged.clone(),
+            objects: self.objects.iter().zip(&self.flow.objects).map(describe).collect(),
+        };
+        self.ending = Some(Ending { failure: self.course.failure.clone(), report });
+    }
+}
+
+/// What the options and objects of a session must be before anything is done.
+fn check(options: &SaveOptions, objects: &[SaveObject]) -> Result<(), Failure> {
+    let usage = |what: String| Err(Failure::new(Fault::Usage, what));
+    if objects.is_empty() || objects.len() > super::MAX_OBJECTS {
+        return usage(format!("a session moves 1 to {} objects, not {}", super::MAX_OBJECTS, objects.len()));
+    }
+    if !(super::MIN_CHUNK..=super::MAX_CHUNK).contains(&options.chunk) {
+        return usage(format!("a chunk of {} bytes: 4 KiB to 64 MiB can be", options.chunk));
+    }
+    if options.depth == 0 || options.depth > super::MAX_DEPTH {
+        return usage(format!("a depth of {}: 1 to {} can be", options.depth, super::MAX_DEPTH));
+    }
+    if options.rate == Some(0) || options.deadline.is_zero() {
+        return usage("a rate or a deadline of 0 would let nothing happen; leave the rate out for no limit".into());
+    }
+    for (place, object) in objects.iter().enumerate() {
+        let id = object.id();
+        if id.is_empty() || id.len() > 255 {
+            return usage(format!("the id '{id}' has {} bytes: 1 to 255 can be", id.len()));
+        }
+        if objects[..place].iter().any(|other| other.id() == id) {
+            return usage(format!("two objects have the id '{id}'"));
+        }
+        if let SaveObject::Memory { range, page_size, .. } = object {
+            let pages = page_size.is_power_of_two() && *page_size >= 512 && *page_size <= u64::from(options.chunk);
+            let whole = pages && range.iova % page_size == 0 && range.length % page_size == 0;
+            if !whole || range.length == 0 || range.iova.checked_add(range.length).is_none() {
+                return usage(format!(
+                    "memory '{id}' at {:#x} with {} bytes is no whole number of pages of {page_size} bytes, \
+                     or a page does not fit a chunk",
+                    range.iova, range.length
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A group of several devices with one whose P2P DMA cannot be quiesced.
+pub(super) fn no_grace(id: &str) -> Failure {
+    let mut failure = Failure::new(
+        Fault::Device,
+        "it has no P2P state, and it is one of several; say that there is no P2P traffic among them, or move it alone",
+    );
+    failure.object = Some(id.into());
+    failure
+}
+
+/// Whether a device may be taken in this state.
+pub(super) fn is_free(state: Option<State>) -> bool {
+    matches!(state, Some(State::Running | State::RunningP2p | State::Stop))
+}
