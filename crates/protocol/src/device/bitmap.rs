@@ -69,12 +69,16 @@ impl Bitmap {
 
     /// How many pages are marked.
     pub fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+        let beyond = match (self.words.last(), self.pages % 64) {
+            (Some(last), used @ 1..) => u64::from((last >> used).count_ones()),
+            _ => 0,
+        };
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>() - beyond
     }
 
     /// Whether no page is marked.
     pub fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
+        self.next(0).is_none()
     }
 
     /// The first marked page at or after `from`.

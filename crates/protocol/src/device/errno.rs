@@ -11,7 +11,6 @@ macro_rules! errnos {
         /// assert_eq!(Errno::from_linux(4095).to_string(), "errno 4095");
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[expect(clippy::upper_case_acronyms, reason = "the field's names")]
         pub enum Errno {
             $(#[doc = concat!("errno ", stringify!($number))] $name,)*
             /// A number without a name here.

@@ -43,6 +43,15 @@ pub struct PreCopyInfo {
     pub reinit: bool,
 }
 
+/// The protocol that a device speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The migration region (v1).
+    Region,
+    /// `VFIO_DEVICE_FEATURE` and a data fd (v2).
+    Fsm,
+}
+
 /// One VFIO device, seen through its migration interface.
 ///
 /// A backend does what it is told and says what happened; it decides nothing. Calls block; the engine makes them on a
@@ -53,6 +62,11 @@ pub trait Device: Send {
 
     /// What the device is capable of. Stable while it is open.
     fn capabilities(&self) -> Capabilities;
+
+    /// Which protocol the device speaks.
+    fn protocol(&self) -> Protocol {
+        Protocol::Fsm
+    }
 
     /// The arcs that the device accepts.
     fn table(&self) -> Table {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Action, Failure, Fault, Message};
 use crate::event::Phase;
-use crate::report::{Downtime, PreCopyEnd, Side};
+use crate::report::{Downtime, ObjectReport, Outcome, PreCopyEnd, Report, Side};
 use crate::{CallError, Event, EventKind};
 
 /// The course of a session so far: what it wants done, and what its report will say.
@@ -90,6 +90,22 @@ impl Course {
     /// When a phase was entered first.
     pub(super) fn entered(&self, phase: Phase) -> Option<Duration> {
         self.marks.iter().find(|(one, _)| *one == phase).map(|(_, at)| *at)
+    }
+
+    /// The report as of `now`.
+    pub(super) fn report(&self, now: Duration, outcome: Outcome, objects: Vec<ObjectReport>) -> Report {
+        Report {
+            side: self.side,
+            outcome,
+            failure: self.failure.as_ref().map(Failure::to_string),
+            total: self.now.max(now),
+            bytes: self.bytes,
+            rate: self.rate(),
+            downtime: self.downtime(),
+            pre_copy_end: self.pre_copy_end,
+            not_converged: self.not_converged.clone(),
+            objects,
+        }
     }
 
     /// The switchover, from the phases that were entered.

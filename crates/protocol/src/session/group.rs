@@ -198,10 +198,6 @@ impl Member {
         self.ask(course, DeviceCall::Reset, Cause::Back);
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.call.is_none()
-    }
-
     /// Whether the device says it neither runs nor is broken: what a destination must be able to say when it refuses.
     pub(super) fn is_at_rest(&self) -> bool {
         matches!(self.state, Some(State::Stop | State::Resuming))

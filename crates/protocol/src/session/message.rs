@@ -1,3 +1,4 @@
+use crate::device::Protocol;
 use crate::{Capabilities, Estimate, Passport};
 
 use super::{Mode, Object};
@@ -123,13 +124,4 @@ pub enum ObjectKind {
         /// Where it lies in the devices' address space.
         iova: u64,
     },
-}
-
-/// The protocol that a device speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// The migration region (v1).
-    Region,
-    /// `VFIO_DEVICE_FEATURE` and a data fd (v2).
-    Fsm,
 }

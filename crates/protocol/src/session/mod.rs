@@ -9,6 +9,7 @@
 //! - Calls to one device ([`Action::Call`], [`Action::Fill`], [`Action::Place`]) are made in the order in which they
 //!   were asked for, one at a time; so are those to one memory, and those to one tracker.
 //! - [`Action::Send`]s go out in order.
+//! - After [`Input::Disconnected`] nothing more is received, and what is sent is dropped.
 //! - After [`Output::Wait`] with a time, `handle_input(now, Input::Tick)` is due at that time at the latest.
 
 mod course;
@@ -19,7 +20,8 @@ mod recovery;
 mod restore;
 mod save;
 
-pub use message::{Message, ObjectDescription, ObjectKind, Offer, Protocol};
+pub use crate::device::Protocol;
+pub use message::{Message, ObjectDescription, ObjectKind, Offer};
 pub use options::{Mode, RestoreOptions, SaveOptions, Then, Unrecoverable};
 pub use restore::{Restore, RestoreObject};
 pub use save::{Save, SaveObject};
@@ -248,8 +250,9 @@ pub enum Input {
     /// A message came from the peer, verified. `chunk` holds the payload of a [`Message::Data`] that has any, and is
     /// the machine's until it says [`Action::Release`].
     Received(Message, Option<Chunk>),
-    /// The stream is not what it should be; nothing of it after this is believed.
-    Corrupt(String),
+    /// The stream is not what it should be; nothing of it after this is believed. The fault is [`Fault::Corrupt`],
+    /// [`Fault::Truncated`], [`Fault::Incompatible`] or [`Fault::Peer`].
+    Corrupt(Fault, String),
     /// The connection or the stream has ended: the peer closed it, or it failed. After this nothing can be sent.
     Disconnected(String),
 }
@@ -326,8 +329,10 @@ pub enum Fault {
     Peer,
     /// The peer said that it cannot go on.
     Refused,
-    /// The stream is damaged, cut short or out of order.
+    /// The stream is damaged or out of order.
     Corrupt,
+    /// The stream ends before its end.
+    Truncated,
     /// The stream does not fit what is here: other objects, other passports, another version.
     Incompatible,
     /// The connection or the file failed.

@@ -28,6 +28,7 @@ pub enum Unrecoverable {
 }
 
 /// How a save goes.
+#[expect(clippy::struct_excessive_bools, reason = "switches of the caller, which do not depend on each other")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct SaveOptions {
     /// Whether messages come back.

@@ -17,7 +17,8 @@ use super::{Capabilities, State};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
-    next: [[State; 8]; 8],
+    /// The first arc from a state (row) towards another (column), by the kernel's numbers; 0, error, is a refusal.
+    next: [[u8; 8]; 8],
 }
 
 /// The table has no way for a request, so it must not be sent (the kernel answers EINVAL; an xe VF stops).
@@ -41,7 +42,7 @@ impl core::error::Error for Refusal {}
 impl Table {
     /// The table of the fsm protocol for one set of capabilities.
     pub fn fsm(capabilities: Capabilities) -> Self {
-        let mut next = [[State::Error; 8]; 8];
+        let mut next = [[0; 8]; 8];
         let has = |state: State| capabilities.has(needs(state));
         for from in State::ALL.into_iter().filter(|state| has(*state)) {
             for to in State::ALL.into_iter().filter(|state| has(*state)) {
@@ -50,7 +51,7 @@ impl Table {
                 while !has(step) {
                     step = full_step(step, to);
                 }
-                next[index(from)][index(to)] = step;
+                next[index(from)][index(to)] = u8::try_from(index(step)).expect("there are eight states");
             }
         }
         Self { next }
@@ -60,8 +61,8 @@ impl Table {
     pub fn next(&self, from: State, to: State) -> Result<State, Refusal> {
         let known = !matches!((from, to), (State::Unknown(_), _) | (_, State::Unknown(_)));
         match known.then(|| self.next[index(from)][index(to)]) {
-            None | Some(State::Error) => Err(Refusal { from, to }),
-            Some(step) => Ok(step),
+            None | Some(0) => Err(Refusal { from, to }),
+            Some(step) => Ok(State::ALL[usize::from(step)]),
         }
     }
 

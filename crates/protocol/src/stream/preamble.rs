@@ -68,6 +68,9 @@ impl Preamble {
         if version != VERSION {
             return Err(StreamError::Version { found: version });
         }
+        if bytes[13] != 0 {
+            return Err(StreamError::Suite { found: bytes[13] });
+        }
         if byte_order != BYTE_ORDER {
             let found = u64::from(byte_order);
             return Err(StreamError::Field { at: 0, field: "the byte order mark", expected: "0xfeff", found });
@@ -77,9 +80,6 @@ impl Preamble {
             CONNECTED => Mode::Connected,
             other => return Err(StreamError::Unknown { at: 0, field: "the mode", found: u64::from(other) }),
         };
-        if bytes[13] != 0 {
-            return Err(StreamError::Suite { found: bytes[13] });
-        }
         let zero = |field, bytes: &[u8]| match bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte))
         {
             0 if bytes.iter().all(|byte| *byte == 0) => Ok(()),

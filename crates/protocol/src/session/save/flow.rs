@@ -471,6 +471,11 @@ impl Flow {
         self.objects.iter().all(|source| source.stage == Stage::Ended)
     }
 
+    /// Whether nothing is in flight.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.objects.iter().all(|source| source.in_flight.is_empty())
+    }
+
     /// Whether no read is outstanding.
     pub(super) fn is_settled(&self) -> bool {
         self.objects.iter().all(|source| source.asked.is_empty())

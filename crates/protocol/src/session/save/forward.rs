@@ -198,6 +198,8 @@ impl Save {
                 self.stage = Stage::Loaded;
                 self.course.enter(Phase::Loaded);
             }
+            // What gives up is the end's first byte, so nothing may be unwritten before it.
+            Mode::OneWay if !self.flow.has_arrived() => return ended,
             Mode::OneWay => {
                 self.stage = Stage::Committing;
                 self.course.enter(Phase::Loaded);

@@ -158,7 +158,9 @@ impl Save {
                     flow.add_device(id.clone());
                 }
                 SaveObject::Memory { id, range, page_size, trackers: watched_by } => {
-                    watched_by.iter().for_each(|tracker| trackers.watch(*tracker, *range, *page_size));
+                    for tracker in watched_by {
+                        trackers.watch(*tracker, *range, *page_size);
+                    }
                     flow.add_memory(id.clone(), *range, *page_size, watched_by.clone());
                 }
             }
@@ -202,7 +204,7 @@ impl Save {
             Input::Hooked(hook, answer) => self.hooked(hook, answer),
             Input::Committed(answer) => self.committed(answer),
             Input::Received(message, _) => self.received(message),
-            Input::Corrupt(why) => self.peer_failed(Failure::new(Fault::Corrupt, why)),
+            Input::Corrupt(fault, why) => self.peer_failed(Failure::new(fault, why)),
             Input::Disconnected(why) => self.disconnected(why),
             Input::Placed(..) | Input::Opened(_) => {
                 debug_assert!(false, "a save session never asked for this");
@@ -216,15 +218,13 @@ impl Save {
         self.course.now = self.course.now.max(now);
         match (command, self.stage) {
             (_, Stage::Ended | Stage::Back(_) | Stage::Finishing | Stage::Untracking) => Err(NotNow::Ending),
-            (Command::Cancel(_), Stage::Committing | Stage::GivenUp | Stage::InDoubt | Stage::Withdrawing) => {
-                Err(NotNow::TooLate)
-            }
+            (
+                Command::Cancel(_) | Command::Switchover,
+                Stage::Committing | Stage::GivenUp | Stage::InDoubt | Stage::Withdrawing,
+            ) => Err(NotNow::TooLate),
             (Command::Cancel(why), _) => {
                 self.go_back(Failure::new(Fault::Cancelled, why));
                 Ok(())
-            }
-            (Command::Switchover, Stage::Committing | Stage::GivenUp | Stage::InDoubt | Stage::Withdrawing) => {
-                Err(NotNow::TooLate)
             }
             (Command::Switchover, _) => {
                 self.requested = true;
@@ -259,6 +259,16 @@ impl Save {
                 return Output::Wait(self.next_wake());
             }
         }
+    }
+
+    /// The course so far, as of `now`.
+    pub fn report(&self, now: Duration) -> Report {
+        let describe = |(object, source): (&SaveObject, &flow::Source)| match self.devices.get(source.object()) {
+            Some(member) => member.report(source.bytes),
+            None => ObjectReport::of_memory(object.id().into(), source.bytes),
+        };
+        let objects = self.objects.iter().zip(&self.flow.objects).map(describe).collect();
+        self.course.report(now, self.devices.outcome(), objects)
     }
 
     /// How it ended, once [`Output::Finished`] was said.
@@ -398,23 +408,7 @@ impl Save {
         self.devices.conclude(&mut self.course);
         self.course.enter(Phase::Ended);
         self.stage = Stage::Ended;
-        let describe = |(object, source): (&SaveObject, &flow::Source)| match object {
-            SaveObject::Device { .. } => self.devices.get(source.object()).expect("a device").report(source.bytes),
-            SaveObject::Memory { id, .. } => ObjectReport::of_memory(id.clone(), source.bytes),
-        };
-        let report = Report {
-            side: Side::Save,
-            outcome: self.devices.outcome(),
-            failure: self.course.failure.as_ref().map(Failure::to_string),
-            total: self.course.now,
-            bytes: self.course.bytes,
-            rate: self.course.rate(),
-            downtime: self.course.downtime(),
-            pre_copy_end: self.course.pre_copy_end,
-            not_converged: self.course.not_converged.clone(),
-            objects: self.objects.iter().zip(&self.flow.objects).map(describe).collect(),
-        };
-        self.ending = Some(Ending { failure: self.course.failure.clone(), report });
+        self.ending = Some(Ending { failure: self.course.failure.clone(), report: self.report(self.course.now) });
     }
 }
 

@@ -8,6 +8,7 @@ use crate::event::Phase;
 use crate::{EventKind, Outcome};
 
 /// What is known of the destination.
+#[expect(clippy::struct_excessive_bools, reason = "things that were said or not, in any order")]
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     /// The stream was opened, so there is somebody to talk to.
@@ -58,11 +59,11 @@ impl Save {
                 Ok(())
             }
             Message::Refused(why) => {
-                self.destination_refuses(why);
+                self.destination_refuses(&why);
                 Ok(())
             }
             Message::Failed(why) => {
-                self.destination_failed(why);
+                self.destination_failed(&why);
                 Ok(())
             }
             other => Err(format!("said {} where that cannot be", other.name())),
@@ -92,7 +93,7 @@ impl Save {
         }
     }
 
-    fn destination_refuses(&mut self, why: String) {
+    fn destination_refuses(&mut self, why: &str) {
         self.peer.has_refused = true;
         match self.stage {
             Stage::Finishing | Stage::Untracking | Stage::Ended | Stage::Back(_) => {}
@@ -100,7 +101,7 @@ impl Save {
         }
     }
 
-    fn destination_failed(&mut self, why: String) {
+    fn destination_failed(&mut self, why: &str) {
         let failure = Failure::new(Fault::Refused, format!("the destination failed: {why}"));
         match self.stage {
             Stage::GivenUp => {
@@ -112,7 +113,7 @@ impl Save {
                 self.in_doubt(format!("{failure}; it does not withdraw"));
             }
             Stage::InDoubt | Stage::Finishing | Stage::Untracking | Stage::Ended | Stage::Back(_) => {
-                self.tell(&failure)
+                self.tell(&failure);
             }
             _ => {
                 self.peer.has_refused = true;

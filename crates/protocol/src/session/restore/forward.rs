@@ -1,0 +1,183 @@
+//! The way forward: load, validate, and, once the guest was given up, run.
+
+use super::super::save::is_free;
+use super::super::{Failure, Fault, Hook, Message, Object, Offer};
+use super::matching::match_objects;
+use super::{Restore, Stage};
+use crate::event::{Cause, Phase};
+use crate::{CallError, Outcome, State};
+
+impl Restore {
+    /// Goes on where nothing is outstanding any more; whether it did.
+    pub(super) fn step(&mut self) -> bool {
+        let settled = self.is_settled();
+        match self.stage {
+            Stage::New => self.begin(),
+            Stage::Reading if settled => self.accept(),
+            Stage::Accepted if self.peer.begun => self.enter_resuming(),
+            Stage::Entering if settled => self.load(),
+            Stage::Loading if self.intake.is_complete() => self.configure(),
+            Stage::Configuring if settled => self.validate(),
+            Stage::Validating if settled => self.say_loaded(),
+            Stage::Loaded => return self.loaded_on(),
+            Stage::Grace if settled => self.run(),
+            Stage::Running if settled => self.hand_over(),
+            Stage::TakingOver if settled => self.say_running(),
+            Stage::Down(down) if settled => self.step_down(down),
+            Stage::Fall(fall) if settled => self.step_fall(fall),
+            _ => return false,
+        }
+        true
+    }
+
+    fn begin(&mut self) {
+        self.stage = Stage::Waiting;
+        self.course.enter(Phase::Checking);
+        self.peer.heard_at = self.course.now;
+    }
+
+    pub(super) fn opened(&mut self, offer: &Offer) {
+        self.peer.opened(self.course.now, offer.mode);
+        if self.stage != Stage::Waiting {
+            return;
+        }
+        match match_objects(offer, &self.objects) {
+            Ok(places) => {
+                self.intake.matched(places);
+                self.stage = Stage::Reading;
+                self.devices.read_states(&mut self.course);
+            }
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    fn accept(&mut self) {
+        if let Some(member) = self.devices.iter().find(|member| !is_free(member.state)) {
+            let state = member.state.map_or_else(|| "unreadable".into(), |state| state.to_string());
+            let what = format!("it is in {state}: another session has it, or left it so; reset it if that one is gone");
+            let failure = Failure { fault: Fault::Device, what, object: Some(member.id.clone()), error: None };
+            return self.fail(failure);
+        }
+        self.stage = Stage::Accepted;
+        if self.peer.connected {
+            self.course.send(Message::Accepted);
+        } else {
+            self.peer.begun = true;
+        }
+    }
+
+    fn enter_resuming(&mut self) {
+        self.stage = Stage::Entering;
+        self.course.enter(Phase::Preparing);
+        for member in self.devices.iter_mut() {
+            member.request(&mut self.course, State::Resuming, Cause::Forward);
+        }
+    }
+
+    fn load(&mut self) {
+        self.stage = Stage::Loading;
+        self.course.enter(Phase::Loading);
+        while self.stage == Stage::Loading
+            && let Some((message, chunk)) = self.intake.next_held()
+        {
+            self.take(&message, chunk);
+        }
+    }
+
+    fn configure(&mut self) {
+        self.stage = Stage::Configuring;
+        self.course.enter(Phase::Configuring);
+        self.call_hook(Hook::Configure);
+    }
+
+    fn validate(&mut self) {
+        self.stage = Stage::Validating;
+        for member in self.devices.iter_mut() {
+            member.request(&mut self.course, State::Stop, Cause::Forward);
+        }
+    }
+
+    fn say_loaded(&mut self) {
+        self.stage = Stage::Loaded;
+        self.course.enter(Phase::Loaded);
+        if self.peer.connected {
+            self.course.send(Message::Loaded);
+        }
+    }
+
+    fn loaded_on(&mut self) -> bool {
+        if self.peer.given_up {
+            self.take_over();
+            return true;
+        }
+        let Some(goes_on) = self.peer.end else { return false };
+        if self.options.run.unwrap_or(!goes_on) {
+            self.take_over();
+        } else {
+            self.complete();
+            self.end();
+        }
+        true
+    }
+
+    /// The guest is ours: devices leave stop, through the barrier.
+    pub(super) fn take_over(&mut self) {
+        self.stage = Stage::Grace;
+        self.course.enter(Phase::TakingOver);
+        for member in self.devices.iter_mut() {
+            // Without a P2P state there is no path, and the device waits for the next step.
+            self.has_left |= member.request(&mut self.course, State::RunningP2p, Cause::Forward);
+        }
+    }
+
+    fn run(&mut self) {
+        self.stage = Stage::Running;
+        for member in self.devices.iter_mut() {
+            self.has_left |= member.request(&mut self.course, State::Running, Cause::Forward);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        self.stage = Stage::TakingOver;
+        self.has_left = true;
+        self.may_have_run = true;
+        self.call_hook(Hook::TakeOver);
+    }
+
+    fn say_running(&mut self) {
+        self.course.guest_runs = Some(self.course.now);
+        self.complete();
+        if self.peer.connected && !self.peer.gone {
+            self.stage = Stage::Closing;
+            self.course.enter(Phase::Finishing);
+            self.peer.heard_at = self.course.now;
+            self.course.send(Message::Running);
+        } else {
+            self.end();
+        }
+    }
+
+    fn complete(&mut self) {
+        // What was in doubt is settled, and well.
+        self.course.failure = None;
+        for member in self.devices.iter_mut() {
+            member.outcome = Some(Outcome::Completed);
+        }
+    }
+
+    pub(super) fn change_failed(&mut self, object: Object, to: State, error: CallError) {
+        let member = self.devices.get(object).expect("a device");
+        let failure = member.failed(&format!("changing to {to}"), error);
+        match self.stage {
+            Stage::Down(_) | Stage::Fall(_) => self.course.fail(failure),
+            _ => self.fail(failure),
+        }
+    }
+
+    pub(super) fn hooked(&mut self, hook: Hook, answer: Result<(), String>) {
+        self.hook = None;
+        if let Err(why) = answer {
+            self.fail(Failure::new(Fault::Hook, format!("the hook {hook} failed: {why}")));
+        }
+    }
+}

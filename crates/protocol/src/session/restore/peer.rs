@@ -1,0 +1,180 @@
+//! The source, as the destination sees it: what it said, and when it was last heard.
+
+use core::time::Duration;
+
+use super::super::{Action, Chunk, Failure, Fault, Message, Mode};
+use super::{Restore, Stage};
+use crate::event::Phase;
+use crate::{EventKind, Outcome};
+
+/// What is known of the source.
+#[expect(clippy::struct_excessive_bools, reason = "things that were said or not, in any order")]
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    pub(super) connected: bool,
+    pub(super) begun: bool,
+    pub(super) given_up: bool,
+    /// One-way: the stream's end was verified; whether the source goes on.
+    pub(super) end: Option<bool>,
+    pub(super) gone: bool,
+    pub(super) asks_to_withdraw: bool,
+    /// It was told that the guest will never run here, or it keeps the guest by itself.
+    pub(super) answered: bool,
+    pub(super) heard_at: Duration,
+    pub(super) said_at: Duration,
+}
+
+impl Peer {
+    pub(super) fn opened(&mut self, now: Duration, mode: Mode) {
+        self.connected = mode == Mode::Connected;
+        (self.heard_at, self.said_at) = (now, now);
+    }
+
+    /// Whether there is somebody to tell something that matters to him.
+    pub(super) fn listens(&self) -> bool {
+        self.connected && !self.gone && !self.answered
+    }
+}
+
+impl Restore {
+    pub(super) fn received(&mut self, message: Message, chunk: Option<Chunk>) {
+        self.peer.heard_at = self.course.now;
+        let broken = match message {
+            Message::Alive | Message::Event(_) | Message::Report(_) => Ok(()),
+            Message::Begin if self.stage == Stage::Accepted && !self.peer.begun => {
+                self.peer.begun = true;
+                Ok(())
+            }
+            Message::Data { .. } | Message::ObjectEnd(_) => {
+                match self.stage {
+                    Stage::Reading | Stage::Accepted | Stage::Entering => self.intake.hold(message, chunk),
+                    Stage::Loading => self.take(&message, chunk),
+                    _ => self.release(chunk),
+                }
+                Ok(())
+            }
+            Message::GivenUp => match self.stage {
+                Stage::Loaded => {
+                    self.peer.given_up = true;
+                    Ok(())
+                }
+                // What was refused stays refused.
+                Stage::Down(_) | Stage::Ended => Ok(()),
+                Stage::InDoubt if !self.has_left => {
+                    self.peer.given_up = true;
+                    self.take_over();
+                    Ok(())
+                }
+                _ => Err("given-up"),
+            },
+            Message::Withdraw => {
+                self.withdraw();
+                Ok(())
+            }
+            Message::Cancelled(why) if !self.peer.given_up => {
+                self.peer.answered = true;
+                let failure = Failure::new(Fault::Cancelled, format!("the source keeps the guest: {why}"));
+                if self.stage == Stage::InDoubt {
+                    self.course.fail(failure);
+                    self.reset_all();
+                } else {
+                    self.fail(failure);
+                }
+                Ok(())
+            }
+            Message::End { goes_on } if !self.peer.connected => {
+                self.peer.end = Some(goes_on);
+                Ok(())
+            }
+            other => Err(other.name()),
+        };
+        if let Err(name) = broken {
+            self.fail(Failure::new(Fault::Peer, format!("the source said {name} where that cannot be")));
+        }
+    }
+
+    pub(super) fn take(&mut self, message: &Message, chunk: Option<Chunk>) {
+        if let Err(what) = self.intake.take(&mut self.course, message, chunk, self.peer.connected) {
+            self.release(chunk);
+            self.fail(Failure::new(Fault::Peer, format!("the source sent {what}")));
+        }
+    }
+
+    fn release(&mut self, chunk: Option<Chunk>) {
+        if let Some(chunk) = chunk {
+            self.course.act(Action::Release(chunk));
+        }
+    }
+
+    pub(super) fn corrupt(&mut self, failure: Failure) {
+        // After the end nothing counts.
+        if self.peer.end.is_none() {
+            self.lose(failure);
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, why: String) {
+        self.peer.gone = true;
+        match self.stage {
+            Stage::Closing => self.end(),
+            _ if self.peer.end.is_none() => self.lose(Failure::new(Fault::Transport, why)),
+            _ => {}
+        }
+    }
+
+    /// Nothing more can be learnt from the source.
+    fn lose(&mut self, failure: Failure) {
+        match self.stage {
+            // With the guest given up, it is ours whatever becomes of the source.
+            _ if self.peer.given_up => {}
+            Stage::Loaded if self.peer.connected => {
+                self.course.fail(failure.clone());
+                for member in self.devices.iter_mut() {
+                    member.outcome = Some(Outcome::InDoubt);
+                }
+                self.in_doubt(format!("{failure}; whether it gave the guest up cannot be known"));
+            }
+            Stage::InDoubt | Stage::Down(_) | Stage::Fall(_) | Stage::Ended => {}
+            _ => self.fail(failure),
+        }
+    }
+
+    pub(super) fn in_doubt(&mut self, why: String) {
+        self.stage = Stage::InDoubt;
+        self.course.enter(Phase::InDoubt);
+        self.course.emit(EventKind::InDoubt { why });
+    }
+
+    /// Says that it is still here, and counts the source's silence.
+    pub(super) fn watch_the_peer(&mut self) {
+        let (now, deadline) = (self.course.now, self.options.deadline);
+        if self.peer.listens() && self.stage != Stage::Ended && now >= self.peer.said_at + deadline / 3 {
+            self.peer.said_at = now;
+            self.course.send(Message::Alive);
+        }
+        if self.counts_silence() && now >= self.peer.heard_at + deadline {
+            self.peer.heard_at = now;
+            let what = format!("the source was silent for {} ms", deadline.as_millis());
+            match self.stage {
+                Stage::Closing => self.end(),
+                _ => self.lose(Failure::new(Fault::Deadline, what)),
+            }
+        }
+    }
+
+    /// One-way streams come from files and pipes whose writer may take its time; their end is noticed all the same.
+    fn counts_silence(&self) -> bool {
+        match self.stage {
+            Stage::Waiting | Stage::Closing => true,
+            Stage::New | Stage::InDoubt | Stage::Ended | Stage::Down(_) | Stage::Fall(_) => false,
+            _ => self.peer.connected && !self.peer.given_up,
+        }
+    }
+
+    pub(super) fn peer_wake(&self) -> Option<Duration> {
+        let deadline = self.options.deadline;
+        let says = (self.peer.listens() && self.stage != Stage::Ended).then_some(self.peer.said_at + deadline / 3);
+        let hears = self.counts_silence().then_some(self.peer.heard_at + deadline);
+        says.into_iter().chain(hears).min()
+    }
+}
