@@ -1,0 +1,156 @@
+//! Which calls a model received: counted always, kept in order if the settings say `trace`.
+
+use core::fmt;
+use core::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vfio_migration_protocol::{CallError, Errno, State};
+
+use crate::fault::{Effect, FaultPlan};
+
+/// What was called: the methods of `Device` and `Tracker`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CallKind {
+    /// `Device::state`
+    State,
+    /// `Device::set_state`
+    SetState,
+    /// `Device::reset`
+    Reset,
+    /// `Device::read`
+    Read,
+    /// `Device::write`
+    Write,
+    /// `Device::pre_copy_info`
+    PreCopyInfo,
+    /// `Device::data_size`
+    DataSize,
+    /// `Tracker::start`
+    TrackerStart,
+    /// `Tracker::report`
+    TrackerReport,
+    /// `Tracker::stop`
+    TrackerStop,
+}
+
+impl CallKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::State,
+        Self::SetState,
+        Self::Reset,
+        Self::Read,
+        Self::Write,
+        Self::PreCopyInfo,
+        Self::DataSize,
+        Self::TrackerStart,
+        Self::TrackerReport,
+        Self::TrackerStop,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::SetState => "set-state",
+            Self::Reset => "reset",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::PreCopyInfo => "pre-copy-info",
+            Self::DataSize => "data-size",
+            Self::TrackerStart => "tracker-start",
+            Self::TrackerReport => "tracker-report",
+            Self::TrackerStop => "tracker-stop",
+        }
+    }
+}
+
+impl fmt::Display for CallKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The text was no call's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACall;
+
+impl FromStr for CallKind {
+    type Err = NotACall;
+
+    fn from_str(text: &str) -> Result<Self, NotACall> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or(NotACall)
+    }
+}
+
+/// One call that the model received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What was called.
+    pub kind: CallKind,
+    /// Which state was asked for, with [`CallKind::SetState`].
+    pub to: Option<State>,
+    /// What it was answered.
+    pub answer: Result<(), Errno>,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        if let Some(to) = self.to {
+            write!(f, " {to}")?;
+        }
+        match self.answer {
+            Ok(()) => Ok(()),
+            Err(errno) => write!(f, " -> {errno}"),
+        }
+    }
+}
+
+/// Counts calls and says which of them a fault hits. Shared by a model and its tracker.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder(Arc<Mutex<Record>>);
+
+#[derive(Debug)]
+struct Record {
+    counts: [u64; CallKind::ALL.len()],
+    plan: FaultPlan,
+    trace: Option<Vec<Call>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(plan: FaultPlan, trace: bool) -> Self {
+        let record = Record { counts: [0; CallKind::ALL.len()], plan, trace: trace.then(Vec::new) };
+        Self(Arc::new(Mutex::new(record)))
+    }
+
+    /// Counts a call; returns what the plan does to it.
+    pub(crate) fn begin(&self, kind: CallKind) -> Vec<Effect> {
+        let mut record = self.lock();
+        record.counts[kind as usize] += 1;
+        let (count, overall) = (record.counts[kind as usize], record.counts.iter().sum());
+        record.plan.hits(kind, count, overall).collect()
+    }
+
+    pub(crate) fn end<T>(&self, kind: CallKind, to: Option<State>, answer: &Result<T, CallError>) {
+        if let Some(trace) = &mut self.lock().trace {
+            let answer = answer.as_ref().map(|_| ()).map_err(|error| error.errno);
+            trace.push(Call { kind, to, answer });
+        }
+    }
+
+    pub(crate) fn count(&self, kind: CallKind) -> u64 {
+        self.lock().counts[kind as usize]
+    }
+
+    pub(crate) fn trace(&self) -> Vec<Call> {
+        self.lock().trace.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn set_plan(&self, plan: FaultPlan) {
+        self.lock().plan = plan;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,355 @@
+//! The device: what it does while it runs, what its guest does to it, and what a harness may know.
+
+mod fsm;
+mod session;
+
+use core::time::Duration;
+
+use vfio_migration_protocol::{CallError, Capabilities, Errno, Estimate, Passport, PreCopyInfo, State, Table};
+
+use crate::calls::{Call, CallKind, Recorder};
+use crate::data::{REGISTERS, VERSION};
+use crate::dma::{Dma, GroundTruth};
+use crate::fault::FaultPlan;
+use crate::guest_memory::GuestMemory;
+use crate::log::{Log, ModelTracker, SharedLog};
+use crate::pages::{Contents, PAGE_SIZE, below, draw_secret, mix};
+use crate::peers::Port;
+use crate::proof::Proof;
+use crate::settings::{Settings, SettingsError};
+
+use session::Session;
+
+/// A software device. Migration goes through its [`Device`](vfio_migration_protocol::Device) methods; everything else
+/// here is the world around it.
+///
+/// - [`advance`](Self::advance) lets time pass: in a running state the counter counts, and once the guest has
+///   [started](Self::start) the device it changes pages of its own, writes to guest memory and to its peers. In stop,
+///   stop-copy, resuming and error nothing changes at all. A device that was just made, or reset, is `running` and not
+///   started, as a real one that no driver has set up.
+/// - [`tracker`](Self::tracker) gives its DMA log, to be used from any thread.
+/// - [`proof`](Self::proof), [`ground_truth`](Self::ground_truth), [`calls`](Self::calls) and the counters say what
+///   happened. They are no calls to the device: faults do not hit them.
+///
+/// Two models with the same settings and different nonces hold different secrets. `nonce` stands for all that makes a
+/// device this one and no other: a source and a destination must not have the same.
+///
+/// ```
+/// use vfio_migration_model::{GuestMemory, Model, Register, Settings};
+/// use vfio_migration_protocol::{Bitmap, Tracker};
+///
+/// let memory = GuestMemory::new(0x4000_0000, 1 << 20)?;
+/// let settings = Settings::parse("size=1MiB,pre-copy,dirty-tracking")?;
+/// let mut model = Model::with_memory(&settings, 1, memory.clone())?;
+/// let mut tracker = model.tracker().ok_or("no tracker")?;
+/// tracker.start(&[memory.range()], 4096)?;
+/// model.start();
+/// model.advance(100);
+/// let mut dirty = Bitmap::new(memory.pages());
+/// tracker.report(memory.range(), &mut dirty)?;
+/// assert_eq!(&dirty, model.ground_truth().ok_or("no memory")?.written());
+/// assert_eq!(model.register(Register::Counter), 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    settings: Settings,
+    nonce: u64,
+    passport: Passport,
+    table: Table,
+    state: State,
+    contents: Contents,
+    registers: [u64; REGISTERS],
+    session: Session,
+    dma: Option<Dma>,
+    log: SharedLog,
+    recorder: Recorder,
+    port: Port,
+    peers: Vec<Port>,
+    resets: u64,
+    touches: u64,
+    delay: Duration,
+    stuck_info: Option<PreCopyInfo>,
+    stuck_size: Option<Estimate>,
+    /// The next load that succeeds is damaged, by the fault plan.
+    rot: bool,
+}
+
+/// A register of the device. All of them are data: they arrive at the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Register {
+    /// Ticks in which the device ran. Read-only.
+    Counter,
+    /// How many pages of guest memory were written. Read-only.
+    DmaWrites,
+    /// Anything but 0: the device is started.
+    Control,
+    /// How often the guest rang; each time a started device writes one page of guest memory. What is written is ignored.
+    Doorbell,
+    /// Keeps what the guest writes.
+    Scratch(Scratch),
+}
+
+/// One of the registers that only keep what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scratch {
+    /// The first.
+    A,
+    /// The second.
+    B,
+    /// The third.
+    C,
+    /// The fourth.
+    D,
+}
+
+impl Register {
+    /// All registers, in the order in which they stand in the data.
+    pub const ALL: [Self; REGISTERS] = [
+        Self::Counter,
+        Self::DmaWrites,
+        Self::Control,
+        Self::Doorbell,
+        Self::Scratch(Scratch::A),
+        Self::Scratch(Scratch::B),
+        Self::Scratch(Scratch::C),
+        Self::Scratch(Scratch::D),
+    ];
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Counter => 0,
+            Self::DmaWrites => 1,
+            Self::Control => 2,
+            Self::Doorbell => 3,
+            Self::Scratch(one) => 4 + one as usize,
+        }
+    }
+}
+
+impl Model {
+    /// A device without guest memory.
+    pub fn new(settings: &Settings, nonce: u64) -> Result<Self, SettingsError> {
+        Self::build(settings, nonce, None)
+    }
+
+    /// A device whose DMA writes to `memory`, by the lane that the settings give.
+    pub fn with_memory(settings: &Settings, nonce: u64, memory: GuestMemory) -> Result<Self, SettingsError> {
+        Self::build(settings, nonce, Some(memory))
+    }
+
+    fn build(settings: &Settings, nonce: u64, memory: Option<GuestMemory>) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let settings = settings.clone();
+        let log = Log::new(memory.as_ref().map(GuestMemory::range), settings.lane, settings.log_page);
+        let log = SharedLog::new(log);
+        Ok(Self {
+            nonce,
+            passport: Passport::new()
+                .needs("device", "model")
+                .needs("format", VERSION.to_string())
+                .needs("size", settings.size.to_string())
+                .says("capabilities", settings.capabilities.to_string())
+                .says("seed", settings.seed.to_string()),
+            table: settings.table(),
+            state: State::Running,
+            contents: Contents::new(draw_secret(settings.seed, nonce, 0), settings.size),
+            registers: [0; REGISTERS],
+            session: Session::None,
+            dma: memory.map(|memory| Dma::new(memory, settings.lane, log.clone())),
+            log,
+            recorder: Recorder::new(settings.faults.clone(), settings.trace),
+            port: Port::new(State::Running),
+            peers: Vec::new(),
+            resets: 0,
+            touches: 0,
+            delay: Duration::ZERO,
+            stuck_info: None,
+            stuck_size: None,
+            rot: false,
+            settings,
+        })
+    }
+
+    /// What the model was made from.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    // What the device does.
+
+    /// Lets `ticks` pass. It costs time in proportion to the ticks and the rates of the settings: whoever shares the
+    /// model advances by a few at a time.
+    pub fn advance(&mut self, ticks: u64) {
+        if !self.state.is_running() {
+            return;
+        }
+        if self.registers[Register::Control.index()] == 0 {
+            let counter = &mut self.registers[Register::Counter.index()];
+            *counter = counter.wrapping_add(ticks);
+            return;
+        }
+        for _ in 0..ticks {
+            let counter = &mut self.registers[Register::Counter.index()];
+            *counter = counter.wrapping_add(1);
+            let tick = mix(*counter ^ mix(self.settings.seed));
+            self.change_pages(tick);
+            let places = self.dma.as_ref().map_or(0, Dma::places);
+            for write in 0..self.settings.dma_rate.min(places) {
+                self.write_memory(mix(tick.wrapping_add(write) ^ 2));
+            }
+            if !self.state.is_quiet() {
+                self.peers.iter().for_each(Port::write);
+            }
+        }
+    }
+
+    /// Connects this device to a peer, to which it then writes while it may.
+    pub fn connect(&mut self, peer: &Port) {
+        self.peers.push(peer.clone());
+    }
+
+    /// What peers of this device write to.
+    pub fn port(&self) -> Port {
+        self.port.clone()
+    }
+
+    // What the guest does.
+
+    /// The guest's driver sets the device up: from now on it works while it runs.
+    pub fn start(&mut self) {
+        // Refused where the guest must not touch the device, and counted there.
+        let _ = self.write_register(Register::Control, 1);
+    }
+
+    /// Reads a register.
+    pub const fn register(&self, register: Register) -> u64 {
+        self.registers[register.index()]
+    }
+
+    /// The guest writes a register. EINVAL for a read-only one. The guest must not touch the device in a quiet state or
+    /// in error (linux/vfio.h): such writes are counted as [`touches`](Self::touches), and lost with EIO unless the
+    /// device is in a P2P state.
+    pub fn write_register(&mut self, register: Register, value: u64) -> Result<(), CallError> {
+        if self.state.is_quiet() || self.state == State::Error {
+            self.touches += 1;
+        }
+        if !self.state.is_running() {
+            return Err(CallError::because(Errno::EIO, "the device does not run"));
+        }
+        match register {
+            Register::Counter | Register::DmaWrites => {
+                return Err(CallError::because(Errno::EINVAL, "the register is read-only"));
+            }
+            Register::Control | Register::Scratch(_) => self.registers[register.index()] = value,
+            Register::Doorbell => {
+                let rung = &mut self.registers[Register::Doorbell.index()];
+                *rung = rung.wrapping_add(1);
+                let random = mix(*rung ^ mix(self.settings.seed ^ 3));
+                if self.registers[Register::Control.index()] != 0 {
+                    self.write_memory(random);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // What a harness may know.
+
+    /// What the device holds, as one number to compare.
+    pub fn proof(&self) -> Proof {
+        if self.settings.empty_stream {
+            return Proof::EMPTY;
+        }
+        self.contents.proof(&self.registers)
+    }
+
+    /// The guest memory that the DMA engine writes to.
+    pub fn memory(&self) -> Option<&GuestMemory> {
+        self.dma.as_ref().map(Dma::memory)
+    }
+
+    /// What the DMA engine knows for certain about what it wrote.
+    pub fn ground_truth(&self) -> Option<&GroundTruth> {
+        self.dma.as_ref().map(Dma::truth)
+    }
+
+    /// The device's DMA log, if the settings say `dirty-tracking`. All trackers of a model share one log.
+    pub fn tracker(&self) -> Option<ModelTracker> {
+        let tracker = || ModelTracker::new(self.log.clone(), self.recorder.clone());
+        self.settings.capabilities.has(Capabilities::DIRTY_TRACKING).then(tracker)
+    }
+
+    /// The state, without a call to the device.
+    pub const fn current_state(&self) -> State {
+        self.state
+    }
+
+    /// How many calls of one kind came.
+    pub fn count(&self, kind: CallKind) -> u64 {
+        self.recorder.count(kind)
+    }
+
+    /// All calls in order, trackers' too, if the settings say `trace`; else none.
+    pub fn calls(&self) -> Vec<Call> {
+        self.recorder.trace()
+    }
+
+    /// How often the guest touched the device where it must not.
+    pub const fn touches(&self) -> u64 {
+        self.touches
+    }
+
+    /// How long the last calls should have taken, by the fault plan; clears it. Whoever has a clock waits.
+    pub fn take_delay(&mut self) -> Duration {
+        core::mem::take(&mut self.delay)
+    }
+
+    /// Changes what goes wrong from now on. Calls are counted on.
+    pub fn set_faults(&mut self, plan: FaultPlan) {
+        self.recorder.set_plan(plan);
+    }
+
+    /// The device has new initial data, as with `reinit-after`. Nothing happens unless it is in pre-copy.
+    pub fn reinit(&mut self) {
+        if let (Session::Save(save), true) = (&mut self.session, self.state.is_pre_copy()) {
+            save.reinit();
+        }
+    }
+
+    fn change_pages(&mut self, tick: u64) {
+        let pages = self.contents.pages();
+        let set = self.settings.working_set.map_or(pages, |bytes| bytes.div_ceil(PAGE_SIZE).min(pages));
+        for change in 0..self.settings.dirty_rate.min(set) {
+            let page = below(set, mix(tick.wrapping_add(change) ^ 1));
+            self.contents.change(page);
+            if let Session::Save(save) = &mut self.session {
+                save.mark(page);
+            }
+        }
+    }
+
+    fn write_memory(&mut self, random: u64) {
+        if let Some(dma) = &mut self.dma {
+            let writes = &mut self.registers[Register::DmaWrites.index()];
+            *writes = writes.wrapping_add(1);
+            dma.write(self.contents.secret(), *writes, random);
+        }
+    }
+
+    /// The device stops: what it had begun is finished first.
+    fn finish_writes(&mut self) {
+        if let Some(dma) = &mut self.dma {
+            let writes = &mut self.registers[Register::DmaWrites.index()];
+            if dma.write_lost(self.contents.secret(), writes.wrapping_add(1)) {
+                *writes = writes.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Forgets everything, as a reset does.
+    fn renew(&mut self) {
+        self.contents.renew(draw_secret(self.settings.seed, self.nonce, self.resets));
+        self.registers = [0; REGISTERS];
+    }
+}
