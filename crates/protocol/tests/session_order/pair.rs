@@ -12,12 +12,12 @@ use vfio_migration_protocol::{
     Bitmap, Capabilities, Estimate, Filled, IovaRange, Outcome, Passport, PreCopyInfo, State, Table, Then as Follows,
 };
 
-pub struct Setup {
-    pub devices: Vec<Capabilities>,
-    pub memory: bool,
-    pub mode: Mode,
-    pub then: Then,
-    pub dry_run: bool,
+pub(crate) struct Setup {
+    pub(crate) devices: Vec<Capabilities>,
+    pub(crate) memory: bool,
+    pub(crate) mode: Mode,
+    pub(crate) then: Then,
+    pub(crate) dry_run: bool,
 }
 
 impl Default for Setup {
@@ -37,7 +37,7 @@ struct Obedient {
     left: [u32; 2],
 }
 
-pub struct Pair {
+pub(crate) struct Pair {
     save: Save,
     restore: Restore,
     source: Vec<Obedient>,
@@ -51,7 +51,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new(setup: &Setup) -> Self {
+    pub(crate) fn new(setup: &Setup) -> Self {
         let id = |place: usize| format!("dev{place}");
         let ids = || setup.devices.iter().copied().enumerate().map(move |(place, caps)| (id(place), caps));
         let protocol = Protocol::Fsm;
@@ -98,18 +98,18 @@ impl Pair {
         }
     }
 
-    pub fn trace(&self) -> &str {
+    pub(crate) fn trace(&self) -> &str {
         &self.trace
     }
 
-    pub fn outcomes(&self) -> (Outcome, Outcome) {
+    pub(crate) fn outcomes(&self) -> (Outcome, Outcome) {
         let save = self.save.ending().expect("the save has ended");
         let restore = self.restore.ending().expect("the restore has ended");
         (save.report.outcome, restore.report.outcome)
     }
 
     /// Runs both ends until they have ended.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for _ in 0..100_000 {
             let save = self.save.poll_output(self.now);
             let restore = if let Output::Do(_) = save { None } else { Some(self.restore.poll_output(self.now)) };
