@@ -152,9 +152,7 @@ impl Decoder {
         let frame = fields.parse(at, self.direction, self.mode, self.chunk)?;
         self.ledger.may_go_on(at, "a frame")?;
         self.check_text(&fields, frame)?;
-        if frame != Frame::Optional {
-            fields.names_one_of(at, self.objects)?;
-        }
+        frame.check_object(at, self.objects)?;
         match frame {
             Frame::Data { object, offset, .. } => {
                 let entry = Entry { object, offset, len: fields.len, device_flags: fields.flags != 0 };

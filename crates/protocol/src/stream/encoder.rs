@@ -181,8 +181,8 @@ impl Encoder {
     fn seal(&mut self, fields: Fields) -> [u8; HEADER_LEN] {
         let fields = Fields { sequence: self.sequence, ..fields };
         // The very check that a reader makes, so that nothing is sent that would be refused.
-        kept(fields.parse(self.written, self.direction, self.mode, self.chunk));
-        kept(fields.names_one_of(self.written, self.objects));
+        let frame = kept(fields.parse(self.written, self.direction, self.mode, self.chunk));
+        kept(frame.check_object(self.written, self.objects));
         kept(self.ledger.may_go_on(self.written, "a frame"));
         self.sequence += 1;
         self.written += HEADER_LEN as u64 + u64::from(fields.len);

@@ -124,6 +124,23 @@ pub(super) enum Frame {
     Optional,
 }
 
+impl Frame {
+    /// Whether the object that the frame is about, if it is about one, stands in a table of so many.
+    pub(super) fn check_object(self, at: u64, objects: u32) -> Result<(), StreamError> {
+        match self {
+            Self::Data { object, .. }
+            | Self::ObjectEnd(object)
+            | Self::InitialLoaded(object, _)
+            | Self::Ack(object, _)
+                if object.0 >= objects =>
+            {
+                Err(StreamError::NoSuchObject { at, found: object.0, objects })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The frames whose payload is UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text {
@@ -230,14 +247,6 @@ impl Fields {
             }),
             _ => Ok(frame),
         }
-    }
-
-    /// Whether the object that a frame names, if any, stands in a table of so many.
-    pub(super) fn names_one_of(&self, at: u64, objects: u32) -> Result<(), StreamError> {
-        if self.object != NO_OBJECT && self.object >= objects {
-            return Err(StreamError::NoSuchObject { at, found: self.object, objects });
-        }
-        Ok(())
     }
 
     fn data(&self) -> Frame {

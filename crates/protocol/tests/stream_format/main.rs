@@ -1,0 +1,9 @@
+//! The stream format: what is written can be read, by us and by others, and nothing else can.
+
+mod damage;
+mod document;
+mod golden;
+mod order;
+mod refusals;
+mod round_trip;
+mod sample;
