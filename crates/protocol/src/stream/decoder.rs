@@ -161,7 +161,6 @@ impl Decoder {
             Frame::ObjectEnd(object) => self.ledger.may_end_object(at, object).map(drop)?,
             Frame::Begin => self.ledger.may_begin(at)?,
             Frame::GivenUp => self.ledger.may_give_up(at)?,
-            Frame::Withdraw => self.ledger.may_withdraw(at)?,
             Frame::End => self.ledger.may_end(at).map(drop)?,
             _ => {}
         }

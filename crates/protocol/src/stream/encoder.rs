@@ -117,10 +117,7 @@ impl Encoder {
                 self.ledger.give_up();
                 self.frame(bare(header::GIVEN_UP), &[])
             }
-            Message::Withdraw => {
-                kept(self.ledger.may_withdraw(self.written));
-                self.frame(bare(header::WITHDRAW), &[])
-            }
+            Message::Withdraw => self.frame(bare(header::WITHDRAW), &[]),
             Message::End { goes_on } => {
                 let totals = kept(self.ledger.may_end(self.written));
                 let frame = self.frame(bare(header::END), &totals.write(u32::from(goes_on)));

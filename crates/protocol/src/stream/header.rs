@@ -287,8 +287,9 @@ impl Fields {
         let object = !matches!(uses, Use::Nothing | Use::Text);
         let none = "0xffffffff in a frame of this type";
         empty(object || self.object == NO_OBJECT, "the object", none, u64::from(self.object))?;
-        let idle = uses == Use::Data && self.len == 0 && self.flags == 0;
-        empty(!idle, "the length of data without a flag", "1 or more", 0)
+        // A segment's end is with its last bytes; that of initial data may come later.
+        let idle = uses == Use::Data && self.len == 0 && self.flags != INITIAL_END;
+        empty(!idle, "the length of data", "1 or more without the end of initial data alone", 0)
     }
 }
 

@@ -160,13 +160,6 @@ impl Ledger {
         self.stage = Stage::GivenUp;
     }
 
-    pub(super) fn may_withdraw(&self, at: u64) -> Result<(), StreamError> {
-        if self.stage == Stage::GivenUp {
-            return Ok(());
-        }
-        Err(StreamError::Order { at, frame: "withdraw", rule: "\"given-up\" comes before it" })
-    }
-
     pub(super) fn cancel(&mut self) {
         self.stage = Stage::Cancelled;
     }

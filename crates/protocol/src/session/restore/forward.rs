@@ -106,10 +106,6 @@ impl Restore {
     }
 
     fn loaded_on(&mut self) -> bool {
-        if self.peer.given_up {
-            self.take_over();
-            return true;
-        }
         let Some(goes_on) = self.peer.end else { return false };
         if self.options.run.unwrap_or(!goes_on) {
             self.take_over();

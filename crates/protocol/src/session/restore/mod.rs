@@ -143,6 +143,9 @@ impl Restore {
         if let Some(member) = devices.lacks_grace().filter(|_| !options.no_p2p_traffic) {
             return Err(no_grace(&member.id));
         }
+        if devices.len() == 0 {
+            return Err(Failure::new(Fault::Usage, "a session takes at least one device"));
+        }
         Ok(Self {
             options,
             intake: Intake::new(objects.iter().map(RestoreObject::id)),

@@ -56,10 +56,14 @@ impl Restore {
             Message::GivenUp => match self.stage {
                 Stage::Loaded => {
                     self.peer.given_up = true;
+                    self.take_over();
                     Ok(())
                 }
                 // What was refused stays refused.
-                Stage::Down(_) | Stage::Ended => Ok(()),
+                Stage::Down(_) | Stage::Ended => {
+                    self.peer.given_up = true;
+                    Ok(())
+                }
                 Stage::InDoubt if !self.has_left => {
                     self.peer.given_up = true;
                     self.take_over();

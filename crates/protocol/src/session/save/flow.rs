@@ -31,6 +31,8 @@ pub(super) struct Source {
     object: Object,
     stage: Stage,
     what: What,
+    /// What a device said it would give in stop-copy.
+    expected: Estimate,
     /// Reads that were asked for and not answered, in order: where they lie (memory) and when the oldest began.
     asked: VecDeque<u64>,
     asked_since: Duration,
@@ -148,6 +150,7 @@ impl Flow {
             object: Object(u32::try_from(self.objects.len()).expect("the offer bounds the number of objects")),
             stage: Stage::Idle,
             what,
+            expected: Estimate::Unknown,
             asked: VecDeque::new(),
             asked_since: Duration::ZERO,
             overdue: false,
@@ -163,6 +166,11 @@ impl Flow {
 
     fn is_empty_pipe(&self) -> bool {
         self.free.len() == self.depth
+    }
+
+    /// A device said how much it would give in stop-copy.
+    pub(super) fn device_expects(&mut self, object: Object, size: Estimate) {
+        self.source(object).expected = size;
     }
 
     /// A device has entered pre-copy: its data flows.
@@ -612,6 +620,11 @@ impl Source {
         match &self.what {
             What::Device(DeviceData { info: Some(info), .. }) if self.stage == Stage::PreCopy => self.after_info(*info),
             What::Device(_) if self.stage == Stage::Ended => Estimate::Known(0),
+            // Without pre-copy, all that the device announced flows now.
+            What::Device(data) if data.info.is_none() && self.stage == Stage::Rest => match self.expected {
+                Estimate::Known(size) => Estimate::Known(size.saturating_sub(data.offset)),
+                Estimate::Unknown => Estimate::Unknown,
+            },
             What::Device(_) => Estimate::Unknown,
             What::Memory(pages) if self.stage == Stage::PreCopy => {
                 Estimate::Known(pages.dirty.count().max(pages.last_round) * pages.page_size)

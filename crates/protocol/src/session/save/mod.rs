@@ -16,7 +16,7 @@ use super::{
 };
 use crate::event::Phase;
 use crate::report::{ObjectReport, Report, Side};
-use crate::{CallError, Capabilities, Errno, EventKind, IovaRange, Outcome, Passport, State, Table};
+use crate::{CallError, Capabilities, Errno, Estimate, EventKind, IovaRange, Outcome, Passport, State, Table};
 use back::Back;
 use flow::Flow;
 use peer::Peer;
@@ -235,6 +235,8 @@ impl Save {
                 Ok(())
             }
             (Command::Discard, Stage::InDoubt | Stage::Withdrawing) => {
+                // The caller has settled what was in doubt.
+                self.course.failure = None;
                 self.finish(Outcome::Completed);
                 Ok(())
             }
@@ -285,16 +287,12 @@ impl Save {
             SaveObject::Device { id, protocol, capabilities, passport, .. } => ObjectDescription {
                 id,
                 kind: ObjectKind::Device { protocol, capabilities, passport },
-                size: self
-                    .devices
-                    .get(Object(place))
-                    .and_then(|member| member.expected)
-                    .unwrap_or(crate::Estimate::Unknown),
+                size: self.devices.get(Object(place)).and_then(|member| member.expected).unwrap_or(Estimate::Unknown),
             },
             SaveObject::Memory { id, range, .. } => ObjectDescription {
                 id,
                 kind: ObjectKind::Memory { iova: range.iova },
-                size: crate::Estimate::Known(range.length),
+                size: Estimate::Known(range.length),
             },
         };
         let objects = (0..).zip(&self.objects).map(|(place, object)| describe(object, place)).collect();
@@ -303,7 +301,11 @@ impl Save {
 
     fn called(&mut self, object: Object, call: DeviceCall, answer: Result<DeviceAnswer, CallError>) {
         match self.devices.answered(&mut self.course, object, call, answer) {
-            Settled::Pending | Settled::DataSize => {}
+            Settled::Pending => {}
+            Settled::DataSize => {
+                let size = self.devices.get(object).and_then(|member| member.expected);
+                self.flow.device_expects(object, size.unwrap_or(Estimate::Unknown));
+            }
             Settled::Reached => {
                 if self.stage == Stage::Entering {
                     self.flow.device_enters_pre_copy(object, self.course.now);
@@ -417,6 +419,9 @@ fn check(options: &SaveOptions, objects: &[SaveObject]) -> Result<(), Failure> {
     let usage = |what: String| Err(Failure::new(Fault::Usage, what));
     if objects.is_empty() || objects.len() > super::MAX_OBJECTS {
         return usage(format!("a session moves 1 to {} objects, not {}", super::MAX_OBJECTS, objects.len()));
+    }
+    if !objects.iter().any(|object| matches!(object, SaveObject::Device { .. })) {
+        return usage("a session moves at least one device".into());
     }
     if !(super::MIN_CHUNK..=super::MAX_CHUNK).contains(&options.chunk) {
         return usage(format!("a chunk of {} bytes: 4 KiB to 64 MiB can be", options.chunk));
