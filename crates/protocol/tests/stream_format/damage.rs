@@ -278,15 +278,12 @@ fn a_transport_in_text_mode() {
         let mut out = Vec::new();
         let mut rest = &stream[..];
         while let Some(first) = rest.first() {
-            match rest.strip_prefix(from) {
-                Some(after) => {
-                    out.extend(to);
-                    rest = after;
-                }
-                None => {
-                    out.push(*first);
-                    rest = &rest[1..];
-                }
+            if let Some(after) = rest.strip_prefix(from) {
+                out.extend(to);
+                rest = after;
+            } else {
+                out.push(*first);
+                rest = &rest[1..];
             }
         }
         read(&out).result.unwrap_err()

@@ -254,7 +254,12 @@ fn fields_that_a_type_has_no_use_for() {
     let error = first_frame(Mode::OneWay, frame(0x8001, b"x", |header| header[32] = 1));
     assert!(matches!(error, StreamError::Field { field: "the generation", .. }), "{error}");
     let error = first_frame(Mode::OneWay, frame(0x8001, b"", |header| header[24..28].fill(0)));
-    assert!(matches!(error, StreamError::Field { field: "the length of data without a flag", .. }), "{error}");
+    assert!(matches!(error, StreamError::Field { field: "the length of data", .. }), "{error}");
+    let error = first_frame(
+        Mode::OneWay,
+        frame(0x8001, b"", |header| header[24..32].copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0])),
+    );
+    assert!(matches!(error, StreamError::Field { field: "the length of data", .. }), "{error}");
 }
 
 #[test]
