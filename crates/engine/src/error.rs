@@ -166,6 +166,7 @@ impl From<Fault> for Code {
             Fault::Peer => Self::Peer,
             Fault::Refused => Self::Refused,
             Fault::Corrupt => Self::StreamCorrupt,
+            Fault::Truncated => Self::StreamTruncated,
             Fault::Incompatible => Self::Incompatible,
             Fault::Transport => Self::Transport,
             Fault::Hook => Self::Hook,

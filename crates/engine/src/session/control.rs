@@ -1,9 +1,15 @@
 use std::fmt;
 use std::ops::Deref;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use vfio_migration_protocol::event::Phase;
+use vfio_migration_protocol::session::Command;
 use vfio_migration_protocol::{Device, Memory, Outcome, Report, State, Tracker};
 
 use super::Events;
+use super::core::Core;
 use crate::Error;
 
 /// A session that runs on threads of its own. Its [`Control`] is had by dereferencing, or as a clone for other threads.
@@ -13,9 +19,15 @@ use crate::Error;
 #[derive(Debug)]
 pub struct Session {
     control: Control,
+    /// `None` once somebody waits.
+    driver: Option<JoinHandle<Option<Finished>>>,
 }
 
 impl Session {
+    pub(super) fn new(core: Arc<Core>, driver: JoinHandle<Option<Finished>>) -> Self {
+        Self { control: Control { core }, driver: Some(driver) }
+    }
+
     /// The hand on the session, for this thread or another.
     pub fn control(&self) -> Control {
         self.control.clone()
@@ -23,8 +35,21 @@ impl Session {
 
     /// Waits until the session is over, every call has returned and every thread has ended, and gives back what it was
     /// made with. It never gives up on a call that will not end; it says so with an event.
-    pub fn wait(self) -> Finished {
-        unimplemented!()
+    pub fn wait(mut self) -> Finished {
+        let driver = self.driver.take().expect("only wait takes it, and wait takes the session");
+        match driver.join() {
+            Ok(finished) => finished.expect("the session's thread got its crew before the session was made"),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.driver.is_some() {
+            // If it is too late, or in doubt, the session goes on until it is settled.
+            let _ = self.control.cancel("the session was dropped");
+        }
     }
 }
 
@@ -39,22 +64,21 @@ impl Deref for Session {
 /// The hand on a session: cheap to clone, usable from any thread, harmless once the session is over.
 #[derive(Clone)]
 pub struct Control {
-    events: Events,
+    core: Arc<Core>,
 }
 
 impl Control {
     /// The session's events from its start on. Each event goes to one reader only; the iterator ends with the session.
     pub fn events(&self) -> Events {
-        self.events.clone()
+        self.core.events.clone()
     }
 
     /// Ends the session and brings everything back. The reason goes to the other end and into the report.
     ///
     /// # Errors
-    /// `ERR_VFIO_TOO_LATE` once the guest was given up; `ERR_VFIO_USAGE` if the session is ending already.
+    /// `ERR_VFIO_TOO_LATE` once the guest was given up; `ERR_VFIO_USAGE` if the session is ending already, or over.
     pub fn cancel(&self, why: impl Into<String>) -> Result<(), Error> {
-        let _ = why.into();
-        unimplemented!()
+        self.core.command(Command::Cancel(why.into()))
     }
 
     /// Save: ends pre-copy now.
@@ -62,7 +86,7 @@ impl Control {
     /// # Errors
     /// `ERR_VFIO_USAGE` on a restore, or if the session is ending already; `ERR_VFIO_TOO_LATE` afterwards.
     pub fn switchover(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.core.command(Command::Switchover)
     }
 
     /// Save, in doubt: asks the destination to withdraw, and takes the guest back when it agrees. With `force` the guest
@@ -71,8 +95,7 @@ impl Control {
     /// # Errors
     /// `ERR_VFIO_USAGE` on a restore, or if the session is not in doubt.
     pub fn take_back(&self, force: bool) -> Result<(), Error> {
-        let _ = force;
-        unimplemented!()
+        self.core.command(Command::TakeBack { force })
     }
 
     /// In doubt: the other end has the guest, and what is kept here is given up for good.
@@ -80,7 +103,7 @@ impl Control {
     /// # Errors
     /// `ERR_VFIO_USAGE` if the session is not in doubt.
     pub fn discard(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.core.command(Command::Discard)
     }
 
     /// Restore, in doubt: the caller knows that the source does not run, so the guest is taken over here.
@@ -88,23 +111,28 @@ impl Control {
     /// # Errors
     /// `ERR_VFIO_USAGE` on a save, or if the session is not in doubt.
     pub fn claim(&self) -> Result<(), Error> {
-        unimplemented!()
+        self.core.command(Command::Claim)
+    }
+
+    /// What the session is doing; `None` before it has done anything.
+    pub fn phase(&self) -> Option<Phase> {
+        self.core.phase()
     }
 
     /// Whether it cannot be known who owns the guest, so that the caller must decide.
     pub fn is_in_doubt(&self) -> bool {
-        unimplemented!()
+        self.phase() == Some(Phase::InDoubt) && !self.is_finished()
     }
 
-    /// Whether the session is over; [`Session::wait`] then returns at once.
+    /// Whether the session is over, but for threads that still see their calls return.
     pub fn is_finished(&self) -> bool {
-        unimplemented!()
+        self.core.is_over()
     }
 }
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Control")
+        f.debug_struct("Control").field("phase", &self.phase()).finish()
     }
 }
 

@@ -1,34 +1,27 @@
 //! A session that runs: its threads, and the caller's hand on it.
+//!
+//! ```text
+//!            ┌────────────────────────── core: the machine under a lock ──────────────────────────┐
+//!            │  inputs come in on any thread, which then hands out the actions that follow        │
+//!            └───┬───────────┬──────────────┬────────────────┬──────────────┬─────────────┬───────┘
+//!             workers     trackers        hooks          outgoing        incoming       crew
+//!          (one a device  (one each)   (the caller's)  (one vectored   (into a pool   (keeps time,
+//!           or a memory)                               write a chunk)    buffer)     joins everybody)
+//! ```
 
 mod control;
+mod core;
+mod crew;
 mod events;
+mod incoming;
+mod launch;
+mod machine;
+mod outgoing;
 mod parts;
+mod pool;
+mod workers;
 
 pub use control::{Control, Finished, FinishedDevice, Session};
 pub use events::Events;
+pub(crate) use launch::{start_restore, start_save};
 pub(crate) use parts::{Hooks, Parts};
-
-use vfio_migration_protocol::session::{RestoreOptions, SaveOptions};
-
-use crate::{Error, RestoreSettings, Sink, Source};
-
-pub(crate) fn start_save(
-    options: SaveOptions,
-    parts: &mut Parts,
-    hooks: &mut Hooks,
-    sink: Sink,
-) -> Result<Session, Error> {
-    let _ = (options, parts, hooks, sink);
-    Err(Error::usage("not yet"))
-}
-
-pub(crate) fn start_restore(
-    options: RestoreOptions,
-    settings: &RestoreSettings,
-    parts: &mut Parts,
-    hooks: &mut Hooks,
-    source: Source,
-) -> Result<Session, Error> {
-    let _ = (options, settings, parts, hooks, source);
-    Err(Error::usage("not yet"))
-}

@@ -1,18 +1,18 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use vfio_migration_protocol::session::TrackerIndex;
+use vfio_migration_protocol::session::{RestoreObject, SaveObject, TrackerIndex};
 use vfio_migration_protocol::{Device, Estimate, Memory, Outcome, Tracker};
 
 /// What a builder has collected: everything that a session's workers will own.
 #[derive(Default)]
 pub(crate) struct Parts {
-    pub(crate) objects: Vec<Part>,
-    pub(crate) trackers: Vec<Box<dyn Tracker>>,
+    pub(super) objects: Vec<Part>,
+    pub(super) trackers: Vec<Box<dyn Tracker>>,
 }
 
 /// One object and what belongs to it.
-pub(crate) enum Part {
+pub(super) enum Part {
     Device { id: String, device: Box<dyn Device> },
     Memory { id: String, memory: Box<dyn Memory>, page_size: u64, trackers: Vec<TrackerIndex> },
 }
@@ -30,6 +30,41 @@ impl Parts {
         let index = u32::try_from(self.trackers.len()).expect("nobody adds 2^32 trackers");
         self.trackers.push(tracker);
         TrackerIndex(index)
+    }
+
+    /// What a save tells its machine about the objects.
+    pub(super) fn to_save(&self) -> Vec<SaveObject> {
+        let describe = |part: &Part| match part {
+            Part::Device { id, device } => SaveObject::Device {
+                id: id.clone(),
+                protocol: device.protocol(),
+                capabilities: device.capabilities(),
+                table: device.table(),
+                passport: device.passport().clone(),
+            },
+            Part::Memory { id, memory, page_size, trackers } => SaveObject::Memory {
+                id: id.clone(),
+                range: memory.range(),
+                page_size: *page_size,
+                trackers: trackers.clone(),
+            },
+        };
+        self.objects.iter().map(describe).collect()
+    }
+
+    /// What a restore tells its machine about the objects.
+    pub(super) fn to_restore(&self) -> Vec<RestoreObject> {
+        let describe = |part: &Part| match part {
+            Part::Device { id, device } => RestoreObject::Device {
+                id: id.clone(),
+                protocol: device.protocol(),
+                capabilities: device.capabilities(),
+                table: device.table(),
+                passport: device.passport().clone(),
+            },
+            Part::Memory { id, memory, .. } => RestoreObject::Memory { id: id.clone(), range: memory.range() },
+        };
+        self.objects.iter().map(describe).collect()
     }
 
     pub(crate) fn into_devices(self) -> Vec<(String, Box<dyn Device>)> {

@@ -1,8 +1,10 @@
 use std::io;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(target_os = "linux")]
 use rustix::event::{EventfdFlags, eventfd};
 
 /// Ends a wait of another thread, for good: once triggered it stays so.
@@ -24,6 +26,8 @@ pub struct Interrupt {
 #[derive(Debug)]
 struct Inner {
     triggered: AtomicBool,
+    /// Wakes a poll.
+    #[cfg(target_os = "linux")]
     event: OwnedFd,
 }
 
@@ -33,16 +37,24 @@ impl Interrupt {
     /// # Errors
     /// What the operating system says if there are too many open files.
     pub fn new() -> io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { inner: Arc::new(Inner { triggered: AtomicBool::new(false), event }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                triggered: AtomicBool::new(false),
+                #[cfg(target_os = "linux")]
+                event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            }),
+        })
     }
 
     /// Ends every wait that looks at it, now and later.
     pub fn trigger(&self) {
-        if !self.inner.triggered.swap(true, Ordering::SeqCst) {
-            // An eventfd that was never written to takes this without blocking.
+        let before = self.inner.triggered.swap(true, Ordering::SeqCst);
+        // An eventfd that was never written to takes this without blocking.
+        #[cfg(target_os = "linux")]
+        if !before {
             let _ = rustix::io::write(&self.inner.event, &1u64.to_ne_bytes());
         }
+        let _ = before;
     }
 
     /// Whether it was triggered.
@@ -51,6 +63,7 @@ impl Interrupt {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl AsFd for Interrupt {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.event.as_fd()

@@ -1,0 +1,191 @@
+//! Starting a session: the machine, the buffers, one thread for everything that may block.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use vfio_migration_protocol::Tracker;
+use vfio_migration_protocol::session::{
+    Hook, MAX_CHUNK, MAX_DEPTH, Mode, Object, Restore, RestoreOptions, Save, SaveOptions, TrackerCall, TrackerIndex,
+};
+
+use super::control::Session;
+use super::core::{Core, Posts};
+use super::crew::{Crew, Hand};
+use super::incoming::{Answers, Stream};
+use super::machine::Machine;
+use super::outgoing::{Outgoing, Parcel};
+use super::parts::{Hooks, Part, Parts};
+use super::pool::Pool;
+use super::workers::{self, Moved, Task, Worker};
+use crate::transport::{Inlet, Link, Outlet};
+use crate::{Code, Error, RestoreSettings, Sink, Source};
+
+/// How long the threads of a connection wait for the other end to close, at most.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub(crate) fn start_save(
+    mut options: SaveOptions,
+    parts: &mut Parts,
+    hooks: &mut Hooks,
+    sink: Sink,
+) -> Result<Session, Error> {
+    options.mode = sink.mode();
+    let (mode, depth, records) = (options.mode, options.depth, !options.no_events);
+    let linger = LINGER.min(options.deadline);
+    let machine = Save::new(options, random()?, parts.to_save())?;
+    let pool = Arc::new(Pool::new(depth));
+    let Link { outlet, inlet, interrupt } = sink.into_link();
+    let machine = Machine::Save(Box::new(machine));
+    let core = Arc::new(Core::new(machine, Some(mode), records, Arc::clone(&pool), interrupt));
+    let threads = Threads::start(&core, &pool, parts)?;
+    let (parcels, to_send) = channel();
+    let (back, key) = channel();
+    let receiving = |core: &Arc<Core>, done: Sender<()>| {
+        let Some(inlet) = inlet else { return Ok(None) };
+        let answers = Answers { core: Arc::clone(core), inlet, key };
+        let run = move || {
+            answers.run();
+            drop(done);
+        };
+        Builder::new().name("vfio-receive".into()).spawn(run).map(Some)
+    };
+    threads.go(core, parts, hooks, Wire { outlet, mode, back: Some(back), parcels, to_send, linger }, receiving)
+}
+
+pub(crate) fn start_restore(
+    options: RestoreOptions,
+    settings: &RestoreSettings,
+    parts: &mut Parts,
+    hooks: &mut Hooks,
+    source: Source,
+) -> Result<Session, Error> {
+    let &RestoreSettings { depth, largest_chunk } = settings;
+    if !(1..=MAX_DEPTH).contains(&depth) {
+        return Err(Error::usage(format!("the depth is {depth} and must be 1 to {MAX_DEPTH}")));
+    }
+    let Link { outlet, inlet, interrupt } = source.into_link();
+    // Nobody waits for the close of what cannot be answered.
+    let linger = if outlet.is_some() { LINGER.min(options.deadline) } else { Duration::ZERO };
+    let machine = Restore::new(options, parts.to_restore())?;
+    let pool = Arc::new(Pool::new(depth));
+    let machine = Machine::Restore(Box::new(machine));
+    let core = Arc::new(Core::new(machine, None, false, Arc::clone(&pool), interrupt));
+    let threads = Threads::start(&core, &pool, parts)?;
+    let (parcels, to_send) = channel();
+    let can_answer = outlet.is_some();
+    let largest_chunk = largest_chunk.min(MAX_CHUNK);
+    let receiving = {
+        let parcels = parcels.clone();
+        move |core: &Arc<Core>, done: Sender<()>| {
+            let inlet = inlet.unwrap_or_else(|| Inlet::Bytes(Box::new(io::empty())));
+            let parcels = Some(parcels);
+            let stream = Stream { core: Arc::clone(core), pool, inlet, can_answer, largest_chunk, parcels };
+            let run = move || {
+                stream.run();
+                drop(done);
+            };
+            Builder::new().name("vfio-receive".into()).spawn(run).map(Some)
+        }
+    };
+    let wire = Wire { outlet, mode: Mode::Connected, back: None, parcels, to_send, linger };
+    threads.go(core, parts, hooks, wire, receiving)
+}
+
+/// What the sending thread is made of.
+struct Wire {
+    outlet: Option<Outlet>,
+    mode: Mode,
+    back: Option<Sender<vfio_migration_protocol::stream::BackKey>>,
+    parcels: Sender<Parcel>,
+    to_send: Receiver<Parcel>,
+    linger: Duration,
+}
+
+/// The workers, which own nothing yet.
+struct Threads {
+    pool: Arc<Pool>,
+    objects: Vec<Worker<Moved, Task>>,
+    trackers: Vec<Worker<Box<dyn Tracker>, TrackerCall>>,
+    hooks: Worker<Hooks, Hook>,
+}
+
+impl Threads {
+    fn start(core: &Arc<Core>, pool: &Arc<Pool>, parts: &Parts) -> Result<Self, Error> {
+        let objects = (0..).zip(&parts.objects).map(|(index, _)| {
+            let serve = workers::object(Object(index), Arc::clone(core), Arc::clone(pool));
+            Worker::start("vfio-object", serve)
+        });
+        let objects = objects.collect::<io::Result<_>>().map_err(|error| no_thread(&error))?;
+        let trackers = (0..)
+            .zip(&parts.trackers)
+            .map(|(index, _)| Worker::start("vfio-tracker", workers::tracker(TrackerIndex(index), Arc::clone(core))));
+        let trackers = trackers.collect::<io::Result<_>>().map_err(|error| no_thread(&error))?;
+        let hooks = Worker::start("vfio-hooks", workers::hooks(Arc::clone(core))).map_err(|error| no_thread(&error))?;
+        Ok(Self { pool: Arc::clone(pool), objects, trackers, hooks })
+    }
+
+    /// Starts the rest; only when every thread stands do they get what they own.
+    fn go(
+        self,
+        core: Arc<Core>,
+        parts: &mut Parts,
+        hooks: &mut Hooks,
+        wire: Wire,
+        receiving: impl FnOnce(&Arc<Core>, Sender<()>) -> io::Result<Option<JoinHandle<()>>>,
+    ) -> Result<Session, Error> {
+        let Wire { outlet, mode, back, parcels, to_send, linger } = wire;
+        let (done, ended) = channel::<()>();
+        let outgoing = Outgoing { core: Arc::clone(&core), pool: self.pool, outlet, mode, back };
+        let sending_done = done.clone();
+        let sending = Builder::new().name("vfio-send".into()).spawn(move || {
+            outgoing.run(&to_send);
+            drop(sending_done);
+        });
+        let sending = sending.map_err(|error| no_thread(&error))?;
+        let (crew_for, crew) = channel::<Crew>();
+        let driver = Builder::new().name("vfio-session".into()).spawn({
+            let core = Arc::clone(&core);
+            move || crew.recv().ok().map(|crew| crew.run(&core))
+        });
+        let driver = driver.map_err(|error| no_thread(&error))?;
+        let receiving = receiving(&core, done).map_err(|error| no_thread(&error))?;
+
+        let mut posts = Posts { objects: Vec::new(), trackers: Vec::new(), hooks: channel().0, parcels };
+        let mut hands = Vec::new();
+        for (part, worker) in parts.objects.drain(..).zip(self.objects) {
+            let (id, moved) = match part {
+                Part::Device { id, device } => (id, Moved::Device(device)),
+                Part::Memory { id, memory, .. } => (id, Moved::Memory(memory)),
+            };
+            let (tasks, thread) = worker.own(moved);
+            posts.objects.push(tasks);
+            hands.push(Hand { id, thread });
+        }
+        let mut tracking = Vec::new();
+        for (tracker, worker) in parts.trackers.drain(..).zip(self.trackers) {
+            let (tasks, thread) = worker.own(tracker);
+            posts.trackers.push(tasks);
+            tracking.push(thread);
+        }
+        let (hook, hooking) = self.hooks.own(std::mem::take(hooks));
+        posts.hooks = hook;
+        let crew = Crew { objects: hands, trackers: tracking, hooks: hooking, sending, receiving, ended, linger };
+        crew_for.send(crew).map_err(|_| Error::new(Code::Host, "the session's own thread has ended"))?;
+        core.begin(posts);
+        Ok(Session::new(core, driver))
+    }
+}
+
+fn random() -> Result<[u8; 16], Error> {
+    let mut bytes = [0; 16];
+    crate::transport::random(&mut bytes)
+        .map_err(|error| Error::io(Code::Host, "cannot have random numbers", &error))?;
+    Ok(bytes)
+}
+
+fn no_thread(error: &io::Error) -> Error {
+    Error::io(Code::Host, "cannot start a thread", error)
+}

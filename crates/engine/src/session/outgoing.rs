@@ -1,0 +1,213 @@
+//! The thread that sends: it puts our container around messages and writes them in order, a chunk with its header in one
+//! vectored write, small messages together.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+
+use vfio_migration_protocol::session::{Chunk, CommitError, Input, Message, Mode, Offer};
+use vfio_migration_protocol::stream::{BackKey, Encoder};
+
+use super::core::Core;
+use super::pool::Pool;
+use crate::transport::Outlet;
+
+/// Something to be sent, or to be done once everything before it was sent.
+#[derive(Debug)]
+pub(super) enum Parcel {
+    /// Save: the head of the stream.
+    Open(Offer),
+    /// Restore: what the messages back are framed with.
+    Answer(BackKey),
+    Message(Message, Option<Chunk>),
+    Commit,
+    Discard,
+    Disconnect,
+}
+
+/// Small messages are written at the latest when so many bytes have come together.
+const MOST_PENDING: usize = 64 << 10;
+
+/// What the thread works with.
+pub(super) struct Outgoing {
+    pub(super) core: Arc<Core>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) outlet: Option<Outlet>,
+    pub(super) mode: Mode,
+    /// Save, connected: tells the receiving thread what the messages back are framed with.
+    pub(super) back: Option<Sender<BackKey>>,
+}
+
+/// The thread's own state.
+struct Carrier {
+    shared: Outgoing,
+    encoder: Option<Encoder>,
+    /// Encoded, not yet written.
+    pending: Vec<u8>,
+    broken: bool,
+    /// A byte of `end` may have left.
+    end_begun: bool,
+}
+
+impl Outgoing {
+    /// Sends until nobody can ask any more, and gives up the connection's outgoing half.
+    pub(super) fn run(self, parcels: &Receiver<Parcel>) {
+        let mut carrier = Carrier { shared: self, encoder: None, pending: Vec::new(), broken: false, end_begun: false };
+        loop {
+            let parcel = match parcels.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    carrier.attempt(Carrier::flush);
+                    parcels.recv().ok()
+                }
+                parcel => parcel.ok(),
+            };
+            match parcel {
+                Some(parcel) => carrier.take(parcel),
+                None => break,
+            }
+        }
+        carrier.close();
+    }
+}
+
+impl Carrier {
+    fn take(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Open(offer) => self.attempt(|carrier| carrier.open(&offer)),
+            Parcel::Answer(key) => self.encoder = Some(Encoder::back(key)),
+            Parcel::Message(message, chunk) => {
+                self.attempt(|carrier| carrier.send(&message, chunk));
+                if let (Some(chunk), Mode::OneWay) = (chunk, self.shared.mode) {
+                    self.shared.core.input(Input::Sent(chunk));
+                }
+            }
+            Parcel::Commit => {
+                let answer = self.commit();
+                self.shared.core.input(Input::Committed(answer));
+            }
+            Parcel::Discard => {
+                self.pending.clear();
+                self.broken = true;
+                match self.shared.outlet.take() {
+                    Some(Outlet::Bytes(mut sink)) => sink.discard(),
+                    Some(Outlet::Frames(mut sink)) => sink.discard(),
+                    None => {}
+                }
+            }
+            Parcel::Disconnect => self.close(),
+        }
+    }
+
+    /// Does something that may fail. After the first failure nothing is sent any more.
+    fn attempt(&mut self, act: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if self.broken || self.shared.outlet.is_none() {
+            return;
+        }
+        if let Err(error) = act(self) {
+            self.broken = true;
+            self.pending.clear();
+            self.shared.core.sending_failed(&error);
+        }
+    }
+
+    fn open(&mut self, offer: &Offer) -> io::Result<()> {
+        if let Some(Outlet::Frames(sink)) = &mut self.shared.outlet {
+            return sink.open(offer);
+        }
+        let (encoder, head) = Encoder::forward(offer).map_err(io::Error::other)?;
+        if let (Some(back), Some(key)) = (&self.shared.back, encoder.back_key()) {
+            // If the receiving thread has ended already, it has said why.
+            let _ = back.send(key);
+        }
+        self.encoder = Some(encoder);
+        self.pending.extend(head);
+        Ok(())
+    }
+
+    fn send(&mut self, message: &Message, chunk: Option<Chunk>) -> io::Result<()> {
+        let sink = match &mut self.shared.outlet {
+            None => return Ok(()),
+            Some(Outlet::Bytes(sink)) => sink,
+            Some(Outlet::Frames(sink)) => {
+                self.end_begun |= matches!(message, Message::End { .. });
+                let Some(chunk) = chunk else { return sink.send(message, &[]) };
+                let slot = self.shared.pool.slot(chunk);
+                return sink.send(message, slot.bytes(payload_len(message)));
+            }
+        };
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        let Some(chunk) = chunk else {
+            // Everything before `end` is on its way before its first byte, which gives the guest up.
+            if matches!(message, Message::End { .. }) {
+                self.flush()?;
+                self.end_begun = true;
+                return self.encode(message);
+            }
+            self.pending.extend(encoder.message(message));
+            return if self.pending.len() > MOST_PENDING { self.flush() } else { Ok(()) };
+        };
+        let &Message::Data { object, offset, len, segment_end, initial_end } = message else {
+            return Err(io::Error::other("only data has a payload"));
+        };
+        let slot = self.shared.pool.slot(chunk);
+        self.pending.extend(encoder.data(object, offset, len, segment_end, initial_end, slot.crc));
+        let written = sink.write_both(&self.pending, slot.bytes(payload_len(message)));
+        self.pending.clear();
+        written
+    }
+
+    fn encode(&mut self, message: &Message) -> io::Result<()> {
+        if let Some(encoder) = &mut self.encoder {
+            self.pending.extend(encoder.message(message));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let Some(Outlet::Bytes(sink)) = &mut self.shared.outlet else { return Ok(()) };
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let written = sink.write_both(&self.pending, &[]).and_then(|()| sink.flush());
+        self.pending.clear();
+        written
+    }
+
+    fn commit(&mut self) -> Result<(), CommitError> {
+        self.attempt(Self::flush);
+        let lost = |end_begun, why| Err(CommitError { maybe_given_up: end_begun, why });
+        match &mut self.shared.outlet {
+            Some(Outlet::Bytes(sink)) if self.broken => lost(self.end_begun && !sink.commits_by_name(), self.why()),
+            Some(Outlet::Bytes(sink)) => sink.commit(),
+            Some(Outlet::Frames(_)) if self.broken => lost(self.end_begun, self.why()),
+            Some(Outlet::Frames(sink)) => {
+                sink.finish().map_err(|error| CommitError { maybe_given_up: true, why: error.to_string() })
+            }
+            None => lost(self.end_begun, self.why()),
+        }
+    }
+
+    /// Sends what is pending, then tells the other end that nothing follows.
+    fn close(&mut self) {
+        self.attempt(Self::flush);
+        match self.shared.outlet.take() {
+            Some(Outlet::Bytes(mut sink)) => sink.close(),
+            Some(Outlet::Frames(mut sink)) if !self.broken && self.shared.mode == Mode::Connected => {
+                // Whoever listens has the last word already; there is nobody left to tell.
+                let _ = sink.finish();
+            }
+            _ => {}
+        }
+    }
+
+    fn why(&self) -> String {
+        self.shared.core.why_sending_failed()
+    }
+}
+
+fn payload_len(message: &Message) -> usize {
+    match message {
+        Message::Data { len, .. } => usize::try_from(*len).expect("a chunk fits into memory"),
+        _ => 0,
+    }
+}

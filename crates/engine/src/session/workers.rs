@@ -1,0 +1,209 @@
+//! Threads that make the calls which may block: one for each device, each piece of memory, each tracker, and the hooks.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use vfio_migration_protocol::device::Then;
+use vfio_migration_protocol::session::{
+    Chunk, DeviceAnswer, DeviceCall, Hook, Input, Object, TrackerAnswer, TrackerCall, TrackerIndex,
+};
+use vfio_migration_protocol::stream::payload_crc;
+use vfio_migration_protocol::{Bitmap, CallError, Device, Errno, Filled, Memory, Tracker};
+
+use super::core::Core;
+use super::parts::Hooks;
+use super::pool::Pool;
+
+/// A thread that owns something and serves one task after the other until nobody can ask any more.
+pub(super) struct Worker<R, T> {
+    resource: Sender<R>,
+    tasks: Sender<T>,
+    thread: JoinHandle<Option<R>>,
+}
+
+impl<R: Send + 'static, T: Send + 'static> Worker<R, T> {
+    /// Starts the thread. It gets what it owns with [`own`](Self::own), so that nothing is lost if another thread cannot be
+    /// started.
+    pub(super) fn start(name: &str, mut serve: impl FnMut(&mut R, T) + Send + 'static) -> io::Result<Self> {
+        let (resource, owned) = channel();
+        let (tasks, asked) = channel();
+        let thread = Builder::new().name(name.into()).spawn(move || {
+            let mut owned = owned.recv().ok()?;
+            for task in asked {
+                serve(&mut owned, task);
+            }
+            Some(owned)
+        })?;
+        Ok(Self { resource, tasks, thread })
+    }
+
+    /// Hands over what the thread is to own; returns the way to ask it, and the thread, which gives it back at its end.
+    pub(super) fn own(self, resource: R) -> (Sender<T>, JoinHandle<Option<R>>) {
+        // The thread waits for this; if it is gone its join says so.
+        let _ = self.resource.send(resource);
+        (self.tasks, self.thread)
+    }
+}
+
+/// What a session moves, in the hands of its worker.
+pub(super) enum Moved {
+    Device(Box<dyn Device>),
+    Memory(Box<dyn Memory>),
+}
+
+/// What a worker is asked to do with what it owns.
+#[derive(Debug)]
+pub(super) enum Task {
+    Call(DeviceCall),
+    Fill { chunk: Chunk, offset: u64, len: u32 },
+    Place { chunk: Chunk, offset: u64, len: u32, segment_end: bool },
+}
+
+/// Serves an object's calls.
+pub(super) fn object(object: Object, core: Arc<Core>, pool: Arc<Pool>) -> impl FnMut(&mut Moved, Task) + Send {
+    move |moved, task| {
+        let input = match task {
+            Task::Call(call) => Input::Called(object, call, guarded(|| make(moved, call))),
+            Task::Fill { chunk, offset, len } => {
+                Input::Filled(object, chunk, guarded(|| fill(moved, &pool, chunk, offset, len)))
+            }
+            Task::Place { chunk, offset, len, segment_end } => {
+                Input::Placed(object, chunk, guarded(|| place(moved, &pool, chunk, offset, len, segment_end)))
+            }
+        };
+        core.input(input);
+    }
+}
+
+/// Serves a tracker's calls.
+pub(super) fn tracker(index: TrackerIndex, core: Arc<Core>) -> impl FnMut(&mut Box<dyn Tracker>, TrackerCall) + Send {
+    move |tracker, call| {
+        let answer = guarded(|| match &call {
+            TrackerCall::Start { ranges, page_size } => tracker.start(ranges, *page_size).map(TrackerAnswer::Started),
+            TrackerCall::Report { range, page_size, .. } => {
+                let mut dirty = Bitmap::new(range.length.div_ceil((*page_size).max(1)));
+                tracker.report(*range, &mut dirty).map(|()| TrackerAnswer::Dirty(dirty))
+            }
+            TrackerCall::Stop => tracker.stop().map(|()| TrackerAnswer::Stopped),
+        });
+        core.input(Input::Tracked(index, call, answer));
+    }
+}
+
+/// Calls the caller's hooks.
+pub(super) fn hooks(core: Arc<Core>) -> impl FnMut(&mut Hooks, Hook) + Send {
+    move |hooks, hook| {
+        let answer = catch_unwind(AssertUnwindSafe(|| match hook {
+            Hook::Pause(estimate) => (hooks.pause)(estimate),
+            Hook::Unpause(outcome) => (hooks.unpause)(outcome),
+            Hook::Configure => (hooks.configure)(),
+            Hook::TakeOver => (hooks.take_over)(),
+        }));
+        let answer = match answer {
+            Ok(answer) => answer.map_err(|error| chain(&*error)),
+            Err(panic) => Err(format!("the hook panicked: {}", panic_text(&*panic))),
+        };
+        core.input(Input::Hooked(hook, answer));
+    }
+}
+
+fn make(moved: &mut Moved, call: DeviceCall) -> Result<DeviceAnswer, CallError> {
+    let Moved::Device(device) = moved else {
+        return Err(CallError::because(Errno::ENOTTY, "memory has no states"));
+    };
+    match call {
+        DeviceCall::State => device.state().map(|state| DeviceAnswer::State { state, resets: device.resets() }),
+        DeviceCall::SetState(to) => device.set_state(to).map(|()| DeviceAnswer::Done { resets: device.resets() }),
+        DeviceCall::Reset => device.reset().map(|()| DeviceAnswer::Done { resets: device.resets() }),
+        DeviceCall::PreCopyInfo => device.pre_copy_info().map(DeviceAnswer::PreCopyInfo),
+        DeviceCall::DataSize => device.data_size().map(DeviceAnswer::DataSize),
+    }
+}
+
+fn fill(moved: &mut Moved, pool: &Pool, chunk: Chunk, offset: u64, len: u32) -> Result<Filled, CallError> {
+    let mut slot = pool.slot(chunk);
+    let room = slot.room(bytes(len));
+    let filled = match moved {
+        Moved::Device(device) => device.read(room)?,
+        Moved::Memory(memory) => {
+            memory.read(offset, room)?;
+            Filled { len: room.len(), then: Then::More }
+        }
+    };
+    let Some(filled_bytes) = room.get(..filled.len) else {
+        return Err(CallError::because(
+            Errno::EOVERFLOW,
+            "the device claims to have read more than it was given room for",
+        ));
+    };
+    slot.crc = payload_crc(filled_bytes);
+    Ok(filled)
+}
+
+fn place(
+    moved: &mut Moved,
+    pool: &Pool,
+    chunk: Chunk,
+    offset: u64,
+    len: u32,
+    segment_end: bool,
+) -> Result<(), CallError> {
+    let slot = pool.slot(chunk);
+    let mut rest = slot.bytes(bytes(len));
+    match moved {
+        Moved::Memory(memory) => memory.write(offset, rest),
+        Moved::Device(device) => loop {
+            let taken = device.write(rest, segment_end)?;
+            rest = match rest.get(taken..) {
+                Some([]) => return Ok(()),
+                Some(_) if taken == 0 => {
+                    return Err(CallError::because(Errno::EIO, "the device took none of the data"));
+                }
+                Some(rest) => rest,
+                None => {
+                    return Err(CallError::because(
+                        Errno::EOVERFLOW,
+                        "the device claims to have taken more than it got",
+                    ));
+                }
+            };
+        },
+    }
+}
+
+/// A backend that panics has failed, and nothing else has.
+fn guarded<T>(call: impl FnOnce() -> Result<T, CallError>) -> Result<T, CallError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(CallError::because(Errno::EIO, format!("the backend panicked: {}", panic_text(&*panic))))
+    })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn bytes(len: u32) -> usize {
+    usize::try_from(len).expect("a chunk fits into memory")
+}
+
+impl<R, T> fmt::Debug for Worker<R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("thread", &self.thread.thread().name()).finish_non_exhaustive()
+    }
+}
