@@ -117,15 +117,15 @@ impl GuestMemory {
     pub fn store(&self, offset: u64, from: &[u8]) -> Result<(), CallError> {
         let (mut words, head) = self.words_at(offset, from.len())?;
         let (start, from) = from.split_at(from.len().min((8 - head) % 8));
-        if let (false, Some(word)) = (start.is_empty(), words.next()) {
-            store_part(word, head, start);
+        if !start.is_empty() {
+            words.by_ref().take(1).for_each(|word| store_part(word, head, start));
         }
         let (whole, end) = from.as_chunks::<8>();
         for (bytes, word) in whole.iter().zip(words.by_ref()) {
             word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
         }
-        if let (false, Some(word)) = (end.is_empty(), words.next()) {
-            store_part(word, 0, end);
+        if !end.is_empty() {
+            words.take(1).for_each(|word| store_part(word, 0, end));
         }
         Ok(())
     }

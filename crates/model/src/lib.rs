@@ -59,7 +59,7 @@ mod save;
 pub mod settings;
 
 pub use calls::{Call, CallKind};
-pub use device::{Model, Register};
+pub use device::{Model, Register, Scratch};
 pub use dma::GroundTruth;
 pub use fault::{At, Effect, Fault, FaultError, FaultPlan, Wrong};
 pub use guest_memory::{GuestMemory, GuestMemoryError};

@@ -1,8 +1,6 @@
 //! What a device holds is at the destination, whatever its size and however its bytes are cut.
 
-mod transfer;
-
-use transfer::{drain, load, pair, save, write};
+use crate::transfer::{drain, load, pair, save, write};
 use vfio_migration_model::{Model, Register, Scratch, Settings};
 use vfio_migration_protocol::{Device, Errno, State, Then};
 

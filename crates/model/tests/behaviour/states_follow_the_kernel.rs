@@ -1,8 +1,6 @@
 //! Every pair of states, for every set of capabilities, and what each end of a data fd answers.
 
-mod transfer;
-
-use transfer::{drain, errno, load, pair, save, write};
+use crate::transfer::{drain, errno, load, pair, save, write};
 use vfio_migration_model::{CallKind, Model, Settings};
 use vfio_migration_protocol::{Capabilities, Device, Errno, Estimate, State, Table, Then};
 

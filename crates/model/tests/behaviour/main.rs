@@ -1,0 +1,12 @@
+//! What the model promises, one behaviour a file.
+#![forbid(unsafe_code)]
+
+mod bad_data_is_refused;
+mod everything_arrives;
+mod faults_happen_as_planned;
+mod guest_memory_is_memory;
+mod pre_copy_sends_what_changed;
+mod settings_are_text;
+mod states_follow_the_kernel;
+mod the_log_names_every_write;
+mod transfer;
