@@ -22,7 +22,7 @@
 //! let address: Address = "unix:/run/migration.sock".parse()?;
 //! let sink = Sink::connect(&address, &TransportOptions::default())?;
 //! let mut save = SaveBuilder::new(SaveOptions::default());
-//! save.device("gpu0", device::open("model:size=256MiB,pre-copy,p2p,seed=7")?);
+//! save.device("gpu0", device::open("model:size=256MiB,pre-copy,p2p,seed=7", None)?.device);
 //! save.on_pause(|_left| { /* stop the vCPUs */ Ok(()) });
 //! let session = save.start(sink)?;
 //! for event in session.events() {

@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use vfio_migration_protocol::session::RestoreOptions;
 use vfio_migration_protocol::{Device, Memory};
 
-use crate::session::{Hooks, Parts, Session, start_restore};
+use crate::session::{Hooks, Parts, Session, start_restore, words};
 use crate::{Error, Source};
 
 /// How the engine runs a restore, besides the rules in [`RestoreOptions`].
@@ -67,18 +67,18 @@ impl RestoreBuilder {
     /// refuses the guest.
     pub fn on_configure(
         &mut self,
-        hook: impl FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
+        mut hook: impl FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
     ) -> &mut Self {
-        self.hooks.configure = Box::new(hook);
+        self.hooks.configure = Box::new(move || hook().map_err(|error| words(&*error)));
         self
     }
 
     /// The devices run: lets the guest run.
     pub fn on_take_over(
         &mut self,
-        hook: impl FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
+        mut hook: impl FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
     ) -> &mut Self {
-        self.hooks.take_over = Box::new(hook);
+        self.hooks.take_over = Box::new(move || hook().map_err(|error| words(&*error)));
         self
     }
 

@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use vfio_migration_protocol::session::{SaveOptions, TrackerIndex};
 use vfio_migration_protocol::{Device, Estimate, Memory, Outcome, Tracker};
 
-use crate::session::{Hooks, Parts, Session, start_save};
+use crate::session::{Hooks, Parts, Session, start_save, words};
 use crate::{Error, Sink};
 
 /// The source's end of a migration, before it starts: what to move, how, and whom to ask.
@@ -59,9 +59,9 @@ impl SaveBuilder {
     /// pre-copy left to do. It runs on a thread of its own and may block; an error brings everything back.
     pub fn on_pause(
         &mut self,
-        hook: impl FnMut(Estimate) -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
+        mut hook: impl FnMut(Estimate) -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
     ) -> &mut Self {
-        self.hooks.pause = Box::new(hook);
+        self.hooks.pause = Box::new(move |told| hook(told).map_err(|error| words(&*error)));
         self
     }
 
@@ -69,9 +69,9 @@ impl SaveBuilder {
     /// It is told the worst outcome of all devices.
     pub fn on_unpause(
         &mut self,
-        hook: impl FnMut(Outcome) -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
+        mut hook: impl FnMut(Outcome) -> Result<(), Box<dyn StdError + Send + Sync>> + Send + 'static,
     ) -> &mut Self {
-        self.hooks.unpause = Box::new(hook);
+        self.hooks.unpause = Box::new(move |told| hook(told).map_err(|error| words(&*error)));
         self
     }
 

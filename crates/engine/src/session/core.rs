@@ -185,7 +185,9 @@ impl Core {
             Action::Open(offer) => {
                 posts.parcel(Parcel::Open(offer));
                 if let Record::Early(events) = std::mem::replace(record, Record::On) {
-                    events.into_iter().for_each(|event| posts.parcel(Parcel::Message(Message::Event(event), None)));
+                    for event in events {
+                        posts.parcel(Parcel::Message(Message::Event(event), None));
+                    }
                 } else {
                     *record = Record::Off;
                 }

@@ -88,8 +88,8 @@ impl Iterator for Events {
 /// Whether nothing is lost if `newer` takes the place of `older`.
 fn is_said_by(older: &EventKind, newer: &EventKind) -> bool {
     match (older, newer) {
-        (EventKind::Progress { object: a, .. }, EventKind::Progress { object: b, .. }) => a == b,
-        (EventKind::Reinit { device: a, .. }, EventKind::Reinit { device: b, .. }) => a == b,
+        (EventKind::Progress { object: a, .. }, EventKind::Progress { object: b, .. })
+        | (EventKind::Reinit { device: a, .. }, EventKind::Reinit { device: b, .. }) => a == b,
         (EventKind::TrackerLost { tracker: a, .. }, EventKind::TrackerLost { tracker: b, .. }) => a == b,
         _ => false,
     }

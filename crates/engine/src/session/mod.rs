@@ -24,4 +24,4 @@ mod workers;
 pub use control::{Control, Finished, FinishedDevice, Session};
 pub use events::Events;
 pub(crate) use launch::{start_restore, start_save};
-pub(crate) use parts::{Hooks, Parts};
+pub(crate) use parts::{Hooks, Parts, words};

@@ -139,9 +139,11 @@ impl Carrier {
         let Some(chunk) = chunk else {
             // Everything before `end` is on its way before its first byte, which gives the guest up.
             if matches!(message, Message::End { .. }) {
+                let end = encoder.message(message);
                 self.flush()?;
                 self.end_begun = true;
-                return self.encode(message);
+                self.pending = end;
+                return Ok(());
             }
             self.pending.extend(encoder.message(message));
             return if self.pending.len() > MOST_PENDING { self.flush() } else { Ok(()) };
@@ -154,13 +156,6 @@ impl Carrier {
         let written = sink.write_both(&self.pending, slot.bytes(payload_len(message)));
         self.pending.clear();
         written
-    }
-
-    fn encode(&mut self, message: &Message) -> io::Result<()> {
-        if let Some(encoder) = &mut self.encoder {
-            self.pending.extend(encoder.message(message));
-        }
-        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

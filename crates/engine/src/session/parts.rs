@@ -85,12 +85,23 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// A hook's error in the caller's own words, with what caused it.
+pub(crate) fn words(error: &(dyn StdError + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
+}
+
 /// The caller's hooks. Those that were not set succeed at once.
 pub(crate) struct Hooks {
-    pub(crate) pause: Box<dyn FnMut(Estimate) -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
-    pub(crate) unpause: Box<dyn FnMut(Outcome) -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
-    pub(crate) configure: Box<dyn FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
-    pub(crate) take_over: Box<dyn FnMut() -> Result<(), Box<dyn StdError + Send + Sync>> + Send>,
+    pub(crate) pause: Box<dyn FnMut(Estimate) -> Result<(), String> + Send>,
+    pub(crate) unpause: Box<dyn FnMut(Outcome) -> Result<(), String> + Send>,
+    pub(crate) configure: Box<dyn FnMut() -> Result<(), String> + Send>,
+    pub(crate) take_over: Box<dyn FnMut() -> Result<(), String> + Send>,
 }
 
 impl Default for Hooks {

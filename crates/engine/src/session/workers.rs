@@ -1,6 +1,5 @@
 //! Threads that make the calls which may block: one for each device, each piece of memory, each tracker, and the hooks.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,7 +104,7 @@ pub(super) fn hooks(core: Arc<Core>) -> impl FnMut(&mut Hooks, Hook) + Send {
             Hook::TakeOver => (hooks.take_over)(),
         }));
         let answer = match answer {
-            Ok(answer) => answer.map_err(|error| chain(&*error)),
+            Ok(answer) => answer,
             Err(panic) => Err(format!("the hook panicked: {}", panic_text(&*panic))),
         };
         core.input(Input::Hooked(hook, answer));
@@ -186,16 +185,6 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, CallError>) -> Result<T, CallErro
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
-}
-
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn bytes(len: u32) -> usize {

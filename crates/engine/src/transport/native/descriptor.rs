@@ -86,10 +86,10 @@ pub(super) struct Interruptible {
 }
 
 impl Interruptible {
-    /// What a write to a pipe that poll calls ready takes without blocking (PIPE_BUF).
+    /// What a write to a pipe that poll calls ready takes without blocking (`PIPE_BUF`).
     const ATOMIC: usize = 4096;
 
-    /// Takes over a descriptor that may share its description, and with it O_NONBLOCK, with other processes. Their flag
+    /// Takes over a descriptor that may share its description, and with it `O_NONBLOCK`, with other processes. Their flag
     /// is not ours to change, so that a pipe is opened once more. (Opening another character device again may give
     /// another device, as with /dev/ptmx.)
     pub(super) fn shared(fd: OwnedFd, kind: Kind, way: Way, interrupt: Interrupt) -> Self {
