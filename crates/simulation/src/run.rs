@@ -1,0 +1,97 @@
+use core::time::Duration;
+
+use vfio_migration_protocol::report::Side;
+use vfio_migration_protocol::session::{Command, Failure};
+
+use crate::course::Course;
+use crate::end::End;
+use crate::invariants::Rule;
+use crate::scenario::{Scenario, Settle};
+use crate::verdict;
+use crate::world::World;
+
+/// After so many deadlines nothing is going to happen by itself any more.
+const PATIENCE: u32 = 25;
+
+/// Simulates a migration to its end.
+///
+/// Fails where a session refuses to begin with such objects or options.
+///
+/// ```
+/// use vfio_migration_simulation::{Scenario, run};
+/// use vfio_migration_protocol::Outcome;
+/// use vfio_migration_protocol::report::Side;
+///
+/// let course = run(&Scenario::default()).expect("the default scenario is a session");
+/// course.expect_sound();
+/// assert_eq!(course.outcome(Side::Save), Some(Outcome::Completed));
+/// assert_eq!(course.outcome(Side::Restore), Some(Outcome::Completed));
+/// assert_eq!(course.resets(), 0);
+/// ```
+pub fn run(scenario: &Scenario) -> Result<Course, Failure> {
+    let mut world = World::new(scenario, End::source(scenario)?, End::destination(scenario)?);
+    let deadline = scenario.save.deadline.max(scenario.restore.deadline);
+    let patience = deadline * PATIENCE + scenario.save.max_pre_copy;
+    world.run(patience);
+    settle(&mut world, patience);
+    let in_doubt = [Side::Save, Side::Restore].map(|side| !world.is_over(side) && verdict::is_in_doubt(&world, side));
+    verdict::judge(&mut world, in_doubt);
+    Ok(finish(world, in_doubt))
+}
+
+/// The callers settle the doubt, if there is any, by looking at both ends.
+fn settle(world: &mut World, patience: Duration) {
+    let wish = world.scenario.settle;
+    if wish == Settle::Nobody {
+        return;
+    }
+    for _ in 0..4 {
+        let doubt = [Side::Save, Side::Restore].map(|side| !world.is_over(side) && verdict::is_in_doubt(world, side));
+        let [source, destination] = &world.ends;
+        let (there, here) = (destination.guest.running, source.guest.running);
+        // What cannot have the guest any more: it has ended without it, died, or never began.
+        let not_there = world.is_over(Side::Restore) && !there;
+        let not_here = world.is_over(Side::Save) && !here;
+        let next = match doubt {
+            [true, _] if there => (Side::Save, Command::Discard),
+            [true, _] if not_there => (Side::Save, Command::TakeBack { force: true }),
+            [false, true] if here || !not_here && !world.is_over(Side::Save) => (Side::Restore, Command::Discard),
+            [false, true] if not_here => (Side::Restore, Command::Claim),
+            [true, true] if wish == Settle::Destination => (Side::Restore, Command::Claim),
+            [true, true] => (Side::Restore, Command::Discard),
+            [true, false] => (Side::Save, Command::TakeBack { force: false }),
+            _ => return,
+        };
+        let (side, command) = next;
+        let answer = world.command_now(side, &command);
+        if answer.is_err() {
+            let what = format!("{side:?} is in doubt and does not follow {command:?}: {answer:?}");
+            world.broke(Rule::Commands, &what);
+            return;
+        }
+        let until = world.now + patience;
+        world.run(until);
+    }
+}
+
+fn finish(world: World, in_doubt: [bool; 2]) -> Course {
+    let over = [Side::Save, Side::Restore].map(|side| world.is_over(side));
+    let World { scenario, now, ends, messages, invariants, snapshot, log, answers, most_held, .. } = world;
+    let [source, destination] = &ends;
+    Course {
+        endings: [source.machine.ending().cloned(), destination.machine.ending().cloned()],
+        guests: [source.guest.running, destination.guest.running],
+        stuck: [source.stuck > 0 && !over[0], destination.stuck > 0 && !over[1]],
+        started: [source.started, destination.started],
+        in_doubt,
+        violations: invariants.violations,
+        arrived: snapshot.arrived.map(|arrived| arrived.is_ok()),
+        took: now,
+        steps: ends.map(|end| end.steps),
+        messages,
+        scenario,
+        log,
+        answers,
+        most_held,
+    }
+}

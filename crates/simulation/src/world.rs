@@ -1,0 +1,428 @@
+//! Both ends on one clock: what happens when.
+
+mod transit;
+
+use core::time::Duration;
+
+use vfio_migration_protocol::EventKind;
+use vfio_migration_protocol::report::Side;
+use vfio_migration_protocol::session::{Action, Command, Input, Mode, NotNow, Output};
+
+use crate::course::Line;
+use crate::dice::Dice;
+use crate::end::{self, End, Work};
+use crate::fault::{CallFault, Direction, Fault};
+use crate::invariants::{Invariants, Rule, View};
+use crate::link::{Lane, Packet};
+use crate::queue::Queue;
+use crate::scenario::{Scenario, Way};
+use crate::snapshot::Snapshot;
+use crate::step::Step;
+
+/// More steps than any run needs.
+const MOST_STEPS: u64 = 200_000;
+/// More wakes at one moment than any machine needs.
+const MOST_WAKES: u32 = 1_000;
+/// More outputs in a row than any machine has.
+const MOST_OUTPUTS: u32 = 100_000;
+/// Most that a device works between two moments, however far they are apart.
+const MOST_TICKS: u32 = 40;
+
+/// Both ends, and what lies between them.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) now: Duration,
+    pub(crate) ends: [End; 2],
+    pub(crate) lanes: [Lane; 2],
+    pub(crate) messages: [Vec<&'static str>; 2],
+    pub(crate) invariants: Invariants,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) log: Vec<Line>,
+    pub(crate) answers: Vec<Result<(), NotNow>>,
+    pub(crate) most_held: usize,
+    queue: Queue<Happening>,
+    dice: Dice,
+    steps: u64,
+    /// Time in which nobody has worked yet.
+    idle: Duration,
+    wakes: u32,
+}
+
+/// What is going to happen.
+#[derive(Debug)]
+enum Happening {
+    /// The current call of a line returns.
+    Returns(Side, end::Line),
+    /// A packet has reached the other end.
+    Arrives(Direction, Packet),
+    /// A chunk has left its sender, one-way.
+    Written(Side, vfio_migration_protocol::session::Chunk),
+    /// An end learns that the connection is gone.
+    Told(Side, &'static str),
+    /// A direction has room again.
+    Pump(Direction),
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario, source: End, destination: End) -> Self {
+        let lane = |direction: Direction| {
+            let mine = |fault: &Fault| match *fault {
+                Fault::Link { direction: of, number, what } if of == direction => Some((number, what)),
+                _ => None,
+            };
+            let mut options = scenario.link;
+            if scenario.way == Way::File {
+                // A file takes everything.
+                options.capacity = u32::MAX;
+            }
+            Lane::new(options, scenario.faults.iter().filter_map(mine).collect())
+        };
+        Self {
+            scenario: scenario.clone(),
+            now: Duration::ZERO,
+            ends: [source, destination],
+            lanes: [lane(Direction::Forward), lane(Direction::Back)],
+            messages: [Vec::new(), Vec::new()],
+            invariants: Invariants::new(scenario),
+            snapshot: Snapshot::default(),
+            log: Vec::new(),
+            answers: Vec::new(),
+            most_held: 0,
+            queue: Queue::new(),
+            dice: Dice::new(scenario.seed),
+            steps: 0,
+            idle: Duration::ZERO,
+            wakes: 0,
+        }
+    }
+
+    /// Lets everything happen that happens by itself.
+    pub(crate) fn run(&mut self, until: Duration) {
+        self.poll_both();
+        while self.steps < MOST_STEPS && self.step(until) {
+            self.steps += 1;
+        }
+        if self.steps >= MOST_STEPS {
+            self.broke(Rule::Ends, "there is no end to it");
+        }
+    }
+
+    /// The caller of an end wishes something.
+    pub(crate) fn command(&mut self, side: Side, command: &Command) -> Result<(), NotNow> {
+        let now = self.now.saturating_sub(self.end(side).epoch);
+        let answer = self.end(side).machine.command(now, command.clone());
+        let answer = answer.unwrap_or_else(|panic| {
+            self.broke(Rule::NoPanic, &format!("{side:?}, at {command:?}: {panic}"));
+            Err(NotNow::Ending)
+        });
+        self.note(Some(side), format!("the caller wishes {command:?}: {answer:?}"));
+        let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
+        self.invariants.commanded(view, side, command, answer);
+        answer
+    }
+
+    /// As [`command`](Self::command), and lets it have its consequences.
+    pub(crate) fn command_now(&mut self, side: Side, command: &Command) -> Result<(), NotNow> {
+        let answer = self.command(side, command);
+        self.poll(side);
+        answer
+    }
+
+    /// Whether an end waits for nothing but its caller.
+    pub(crate) fn is_over(&self, side: Side) -> bool {
+        let end = &self.ends[side as usize];
+        end.finished || end.dead || !end.started
+    }
+
+    pub(crate) const fn end(&mut self, side: Side) -> &mut End {
+        &mut self.ends[side as usize]
+    }
+
+    pub(crate) fn broke(&mut self, rule: Rule, what: &str) {
+        self.invariants.broke(self.now, rule, what);
+    }
+
+    pub(crate) fn note(&mut self, side: Option<Side>, what: impl Into<String>) {
+        self.log.push(Line { at: self.now, side, what: what.into() });
+    }
+
+    /// What happens next; `false` if nothing does before `until`.
+    fn step(&mut self, until: Duration) -> bool {
+        let wake = |end: &End| end.wake.filter(|_| !end.finished && !end.dead).map(|wake| wake + end.epoch);
+        let wakes = [Side::Save, Side::Restore].map(|side| (wake(&self.ends[side as usize]), side));
+        let first =
+            wakes.into_iter().filter_map(|(wake, side)| wake.map(|wake| (wake, side))).min_by_key(|(at, _)| *at);
+        let next = self.queue.next_at();
+        let at = match (first, next) {
+            (Some((wake, _)), Some(next)) => wake.min(next),
+            (Some((wake, _)), None) => wake,
+            (None, Some(next)) => next,
+            (None, None) => return false,
+        };
+        if at > until {
+            return false;
+        }
+        self.pass(at);
+        match first {
+            Some((wake, side)) if next.is_none_or(|next| wake < next) => {
+                self.wakes += 1;
+                if self.wakes > MOST_WAKES {
+                    self.broke(Rule::Ends, &format!("the {side:?} end wants to be woken again and again"));
+                    return false;
+                }
+                self.hear(side, Input::Tick);
+            }
+            _ => {
+                if let Some(happening) = self.queue.pop() {
+                    self.happen(happening);
+                }
+            }
+        }
+        self.check();
+        true
+    }
+
+    /// The clock goes on, and whoever works works.
+    fn pass(&mut self, at: Duration) {
+        let at = at.max(self.now);
+        if at > self.now {
+            self.wakes = 0;
+        }
+        self.idle += at - self.now;
+        self.now = at;
+        // A call that takes a second is no reason to simulate a second of work.
+        let each = Duration::from_millis(1) / self.scenario.ticks.max(1);
+        let passed = u32::try_from(self.idle.as_nanos() / each.as_nanos().max(1)).unwrap_or(u32::MAX);
+        if passed == 0 {
+            return;
+        }
+        self.idle = self.idle.saturating_sub(each.saturating_mul(passed));
+        let ticks = passed.min(MOST_TICKS);
+        let writes = ticks.saturating_mul(self.scenario.writes).div_ceil(self.scenario.ticks.max(1));
+        self.ends.iter_mut().for_each(|end| end.advance(ticks, writes));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Returns(side, line) => self.returns(side, line),
+            Happening::Arrives(direction, packet) => self.arrives(direction, packet),
+            Happening::Written(side, chunk) => self.hear(side, Input::Sent(chunk)),
+            Happening::Told(side, why) => self.disconnected(side, why),
+            Happening::Pump(direction) => self.pump(direction),
+        }
+    }
+
+    /// What must hold at every time.
+    fn check(&mut self) {
+        let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
+        self.invariants.now(view);
+        self.snapshot.look(&self.ends);
+    }
+
+    fn poll_both(&mut self) {
+        self.poll(Side::Save);
+        self.poll(Side::Restore);
+        self.check();
+    }
+
+    /// An end hears something and does what follows from it.
+    fn hear(&mut self, side: Side, input: Input) {
+        let end = &self.ends[side as usize];
+        if end.finished || end.dead || !end.started {
+            return;
+        }
+        let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
+        self.invariants.hears(view, side, &input);
+        let now = self.now - self.ends[side as usize].epoch;
+        let told = match &input {
+            Input::Tick => "tick".to_owned(),
+            Input::Received(message, _) => format!("received {message:?}"),
+            other => format!("{other:?}"),
+        };
+        if !matches!(input, Input::Tick) {
+            self.note(Some(side), format!("<- {}", cut(&told)));
+        }
+        if let Err(panic) = self.end(side).machine.handle_input(now, input) {
+            self.broke(Rule::NoPanic, &format!("{side:?}, at {}: {panic}", cut(&told)));
+            self.end(side).finished = true;
+            return;
+        }
+        self.poll(side);
+    }
+
+    /// Asks a machine what it wants, until it wants to wait.
+    fn poll(&mut self, side: Side) {
+        for _ in 0..MOST_OUTPUTS {
+            let end = &mut self.ends[side as usize];
+            if end.finished || end.dead || !end.started {
+                return;
+            }
+            let now = self.now - end.epoch;
+            match end.machine.poll_output(now) {
+                Ok(Output::Do(action)) => self.carry_out(side, action),
+                Ok(Output::Wait(wake)) => {
+                    end.wake = wake;
+                    return;
+                }
+                Ok(Output::Finished) => {
+                    end.finished = true;
+                    end.wake = None;
+                    self.note(Some(side), "finished");
+                    self.close(side, "the peer has closed the connection");
+                    return;
+                }
+                Err(panic) => {
+                    self.broke(Rule::NoPanic, &format!("{side:?}, asked what to do: {panic}"));
+                    self.end(side).finished = true;
+                    return;
+                }
+            }
+        }
+        self.broke(Rule::Ends, &format!("the {side:?} end always wants something more"));
+        self.end(side).finished = true;
+    }
+
+    fn carry_out(&mut self, side: Side, action: Action) {
+        let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
+        self.invariants.before(view, side, &action);
+        if self.invariants.destination.has_left {
+            // Before anything runs there.
+            self.snapshot.compare(&self.ends[Side::Restore as usize]);
+        }
+        match action {
+            Action::Emit(event) => {
+                if !matches!(event.kind, EventKind::Progress { .. }) {
+                    self.note(Some(side), format!("event {}", cut(&format!("{:?}", event.kind))));
+                }
+                return;
+            }
+            Action::Release(chunk) => {
+                if side == Side::Restore {
+                    self.end(side).free.push(chunk.0);
+                    self.take(Direction::Forward);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let work = Work::of(&action);
+        let end = &self.ends[side as usize];
+        let step = match (&work, &action) {
+            (Some(work), _) => work.step(end),
+            (None, Action::Open(_)) => Step::Open,
+            (None, Action::Send(message, _)) => Step::Send(message.name()),
+            (None, Action::Discard) => Step::Discard,
+            (None, _) => Step::Disconnect,
+        };
+        let number = end.next_number();
+        let of = work.as_ref().map_or_else(String::new, |work| work.subject(end));
+        self.note(Some(side), format!("{number}: {step} {of}"));
+        self.end(side).steps.push(step);
+        let fault = self.disturb(side, number);
+        let orders: Vec<Command> = self.orders(side, number);
+        for command in orders {
+            let answer = self.command(side, &command);
+            self.answers.push(answer);
+        }
+        if self.end(side).dead {
+            return;
+        }
+        match (work, action) {
+            (Some(work), _) => {
+                if let Some(line) = self.end(side).queue(work, fault) {
+                    self.begin(side, line);
+                }
+            }
+            (None, Action::Open(offer)) => self.open(side, offer),
+            (None, Action::Send(message, chunk)) => self.send(side, message, chunk),
+            (None, Action::Discard) => self.close(side, "the stream was thrown away"),
+            (None, _) => self.close(side, "the peer has closed the connection"),
+        }
+    }
+
+    fn orders(&self, side: Side, number: u32) -> Vec<Command> {
+        let mine = self.scenario.commands.iter().filter(|order| order.side == side && order.number == number);
+        mine.map(|order| order.command.clone()).collect()
+    }
+
+    /// What goes wrong at a step of an end.
+    fn disturb(&mut self, side: Side, number: u32) -> Option<CallFault> {
+        let faults: Vec<Fault> = self.end(side).faults_at(number).collect();
+        let mut of_call = None;
+        for fault in faults {
+            self.note(Some(side), format!("FAULT {fault}"));
+            match fault {
+                Fault::Call { what, .. } => of_call = Some(what),
+                Fault::Silent { .. } => self.lanes.iter_mut().for_each(|lane| lane.mute = true),
+                Fault::Killed { .. } => {
+                    self.end(side).die();
+                    self.close(side, "the peer has died");
+                }
+                Fault::Link { .. } => {}
+            }
+        }
+        of_call
+    }
+
+    /// The first job of a line begins.
+    fn begin(&mut self, side: Side, line: end::Line) {
+        let Some(job) = self.ends[side as usize].current(line) else { return };
+        let fault = job.fault;
+        let deadline = match side {
+            Side::Save => self.scenario.save.deadline,
+            Side::Restore => self.scenario.restore.deadline,
+        };
+        // Hooks take longer than calls.
+        let usual = if line == end::Line::Hooks { self.scenario.call * 5 } else { self.scenario.call };
+        let takes = match fault {
+            Some(CallFault::LateAnswer | CallFault::LateEffect) => deadline * 2,
+            _ => self.dice.around(usual),
+        };
+        let at_once = match fault {
+            Some(CallFault::LateAnswer) => true,
+            Some(CallFault::LateEffect) => false,
+            _ => self.dice.flip(),
+        };
+        if at_once {
+            self.effect(side, line);
+        }
+        if fault == Some(CallFault::Never) {
+            self.end(side).stuck += 1;
+        } else {
+            self.queue.push(self.now + takes, Happening::Returns(side, line));
+        }
+    }
+
+    fn effect(&mut self, side: Side, line: end::Line) {
+        self.end(side).take_effect(line);
+        let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
+        if let Some(job) = self.ends[side as usize].current(line)
+            && let Some(answer) = &job.result
+        {
+            self.invariants.after_effect(view, side, &job.work, answer);
+        }
+        self.check();
+    }
+
+    fn returns(&mut self, side: Side, line: end::Line) {
+        if self.end(side).dead {
+            return;
+        }
+        self.effect(side, line);
+        let Some((job, more)) = self.end(side).done(line) else { return };
+        if more {
+            self.begin(side, line);
+        }
+        let Some(answer) = job.result else { return };
+        if matches!(job.work, Work::Commit) && self.scenario.mode() == Mode::OneWay {
+            self.committed(&answer);
+        }
+        self.hear(side, answer);
+    }
+}
+
+/// The beginning of a long text.
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(200).map_or(text, |(end, _)| &text[..end])
+}
