@@ -26,7 +26,7 @@ const WORDS_PER_PAGE: usize = PAGE_LEN / 8;
 /// ```
 #[derive(Clone)]
 pub struct GuestMemory {
-    words: Arc<[AtomicU64]>,
+    words: Arc<Vec<AtomicU64>>,
     /// Where this piece starts in `words`.
     first: usize,
     range: IovaRange,
@@ -70,7 +70,7 @@ impl GuestMemory {
         let mut words = Vec::new();
         words.try_reserve_exact(count).map_err(|_| GuestMemoryError::TooLarge(range))?;
         words.resize_with(count, AtomicU64::default);
-        Ok(Self { words: words.into(), first: 0, range })
+        Ok(Self { words: Arc::new(words), first: 0, range })
     }
 
     /// A part of the same memory, for instance to move it as an object of its own.
