@@ -1,4 +1,27 @@
 //! The N-API binding of `vfio-migration`: `Binding*` types and conversions, no logic.
+//!
+//! | module | what crosses there |
+//! |---|---|
+//! | [`device`] | devices, each on a thread of its own |
+//! | [`session`], [`news`], [`options`] | sessions, what they have to say, how they go |
+//! | [`transport`], [`pipe`], [`view`] | where bytes go: natively, or through buffers of JavaScript |
+//! | [`model`] | the software device's own face, for tests and the demo |
+//! | [`promise`], [`error`] | promises that other threads settle, failures as values |
+//! | [`cleanup`] | what must end before an environment does |
+
+#![expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned by the call")]
+
+pub mod cleanup;
+pub mod device;
+pub mod error;
+pub mod model;
+pub mod news;
+pub mod options;
+pub mod pipe;
+pub mod promise;
+pub mod session;
+pub mod transport;
+pub mod view;
 
 use napi_derive::napi;
 
@@ -6,4 +29,10 @@ use napi_derive::napi;
 #[napi]
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
+}
+
+/// How many devices and sessions of this environment have a thread.
+#[napi]
+pub fn living() -> u32 {
+    cleanup::living()
 }

@@ -1,0 +1,354 @@
+//! A device, on a thread of its own: calls block, and are made in the order in which they were asked for.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use napi::Env;
+use napi::bindgen_prelude::{Object, ToNapiValue, Uint8Array};
+use napi_derive::napi;
+use vfio_migration::device::{self, ModelHandle, Opened};
+use vfio_migration::protocol::Then;
+use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracker};
+
+use crate::cleanup::{Live, end_with_environment};
+use crate::error::{call_failed, closed, not_opened};
+use crate::model::{BindingGuestMemory, BindingModel};
+use crate::promise::Answer;
+use crate::view::{View, count_buffer};
+
+/// One line of a passport.
+#[napi(object, object_from_js = false)]
+#[derive(Clone)]
+pub struct BindingPassportEntry {
+    /// What the line is about.
+    pub key: String,
+    /// Compared as text.
+    pub value: String,
+    /// Whether a destination must have the same.
+    pub needed: bool,
+}
+
+/// What came of a read.
+#[napi(object, object_from_js = false)]
+pub struct BindingFilled {
+    /// How many bytes were filled.
+    pub len: u32,
+    /// `more`, `segment-end`, `pause` or `end`.
+    pub then: String,
+}
+
+/// How much data pre-copy has left; absent is unknown.
+#[napi(object, object_from_js = false)]
+pub struct BindingPreCopyInfo {
+    /// Bytes of initial data.
+    pub initial: Option<u64>,
+    /// Bytes that changed.
+    pub dirty: Option<u64>,
+    /// Whether there is new initial data.
+    pub reinit: bool,
+}
+
+type Job = Box<dyn FnOnce(&mut dyn Device) + Send>;
+
+/// A device that is open, and not in a session.
+#[napi]
+pub struct BindingDevice {
+    worker: Arc<Worker>,
+    protocol: &'static str,
+    capabilities: Capabilities,
+    passport: Vec<BindingPassportEntry>,
+    model: Option<ModelHandle>,
+}
+
+/// Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to.
+#[napi(catch_unwind, ts_return_type = "Promise<BindingDevice | BindingError>")]
+pub fn open_device<'env>(
+    env: &'env Env,
+    address: String,
+    memory: Option<&BindingGuestMemory>,
+) -> napi::Result<Object<'env>> {
+    let (answer, promise) = Answer::promised(env)?;
+    let memory = memory.map(BindingGuestMemory::share);
+    // Opening may reset a PCI device, which takes its time.
+    let name = thread::Builder::new().name("vfio-open".into());
+    let spawned = name.spawn(move || {
+        let opened = device::open(&address, memory).map_err(|error| not_opened(&error));
+        answer.make(move |env| BindingDevice::new(env, opened?));
+    });
+    spawned?;
+    Ok(promise)
+}
+
+#[napi]
+impl BindingDevice {
+    /// `region` or `fsm`.
+    #[napi(getter)]
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
+    /// What the device's migration is capable of, besides stop-copy.
+    #[napi(getter)]
+    pub fn capabilities(&self) -> Vec<&'static str> {
+        let named = [
+            (Capabilities::P2P, "p2p"),
+            (Capabilities::PRE_COPY, "pre-copy"),
+            (Capabilities::DIRTY_TRACKING, "dirty-tracking"),
+        ];
+        named.into_iter().filter(|(one, _)| self.capabilities.has(*one)).map(|(_, name)| name).collect()
+    }
+
+    /// What the device is and what its state needs from a destination.
+    #[napi(getter)]
+    pub fn passport(&self) -> Vec<BindingPassportEntry> {
+        self.passport.clone()
+    }
+
+    /// The world around a software device, if it is one.
+    #[napi(getter)]
+    pub fn model(&self) -> Option<BindingModel> {
+        self.model.clone().map(BindingModel::new)
+    }
+
+    /// Asks for the device's state.
+    #[napi(catch_unwind, ts_return_type = "Promise<string | BindingError>")]
+    pub fn state<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.ask(env, |device| Ok(read_state(device)?.to_string()))
+    }
+
+    /// Asks for a state; answers with the state that the device then says.
+    #[napi(catch_unwind, ts_return_type = "Promise<string | BindingError>")]
+    pub fn set_state<'env>(&self, env: &'env Env, to: String) -> napi::Result<Object<'env>> {
+        self.ask(env, move |device| {
+            let to: State = to.parse().map_err(|_| Error::new(Code::Usage, format!("'{to}' is no migration state")))?;
+            changed(&format!("cannot set state {to}"), device, |device| device.set_state(to))
+        })
+    }
+
+    /// Resets the device.
+    #[napi(catch_unwind, ts_return_type = "Promise<string | BindingError>")]
+    pub fn reset<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.ask(env, |device| changed("cannot reset", device, |device| device.reset()))
+    }
+
+    /// Reads data into a buffer that nobody else reaches until the promise is settled.
+    #[napi(catch_unwind, ts_return_type = "Promise<BindingFilled | BindingError>")]
+    pub fn read<'env>(&self, env: &'env Env, into: Uint8Array) -> napi::Result<Object<'env>> {
+        let (answer, promise) = Answer::promised(env)?;
+        let mut view = View::new(into);
+        self.worker.send(Task::Run(Box::new(move |device| {
+            let filled = device.read(view.bytes()).map_err(|error| failed("cannot read data", &error, device));
+            answer.make(move |env| {
+                view.give_back(env);
+                let filled = filled?;
+                let then = match filled.then {
+                    Then::More => "more",
+                    Then::SegmentEnd => "segment-end",
+                    Then::Pause => "pause",
+                    Then::End => "end",
+                };
+                Ok(BindingFilled { len: u32::try_from(filled.len).unwrap_or(u32::MAX), then: then.into() })
+            });
+        })));
+        Ok(promise)
+    }
+
+    /// Writes all of `data`, which is copied before this returns.
+    #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError>")]
+    pub fn write<'env>(&self, env: &'env Env, data: &[u8]) -> napi::Result<Object<'env>> {
+        count_buffer();
+        let data = data.to_vec();
+        self.ask(env, move |device| {
+            let mut rest = &data[..];
+            while !rest.is_empty() {
+                let taken = device.write(rest, false).map_err(|error| failed("cannot write data", &error, device))?;
+                rest = rest.get(taken.max(1)..).unwrap_or_default();
+            }
+            Ok(())
+        })
+    }
+
+    /// How much data pre-copy has left.
+    #[napi(catch_unwind, ts_return_type = "Promise<BindingPreCopyInfo | BindingError>")]
+    pub fn pre_copy_info<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.ask(env, |device| {
+            let info = device.pre_copy_info();
+            let info = info.map_err(|error| failed("cannot ask what pre-copy has left", &error, device))?;
+            let (initial, dirty) = (info.initial.known(), info.dirty.known());
+            Ok(BindingPreCopyInfo { initial, dirty, reinit: info.reinit })
+        })
+    }
+
+    /// How many bytes stop-copy would give; absent is unknown.
+    #[napi(catch_unwind, ts_return_type = "Promise<bigint | null | BindingError>")]
+    pub fn data_size<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        self.ask(env, |device| {
+            let size = device.data_size();
+            Ok(size.map_err(|error| failed("cannot ask for the size of the data", &error, device))?.known())
+        })
+    }
+
+    /// Closes the device, after the calls before this one.
+    #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError>")]
+    pub fn close<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
+        let (answer, promise) = Answer::promised(env)?;
+        self.worker.close(Some(answer));
+        Ok(promise)
+    }
+
+    fn ask<'env, T: ToNapiValue + Send + 'static>(
+        &self,
+        env: &'env Env,
+        call: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
+    ) -> napi::Result<Object<'env>> {
+        let (answer, promise) = Answer::promised(env)?;
+        self.worker.send(Task::Run(Box::new(move |device| answer.give(call(device)))));
+        Ok(promise)
+    }
+}
+
+impl BindingDevice {
+    /// On JavaScript's thread.
+    fn new(env: Env, opened: Opened) -> Result<Self, Error> {
+        let Opened { device, trackers, model } = opened;
+        let capabilities = device.capabilities();
+        let passport = device.passport().entries().iter().map(|entry| BindingPassportEntry {
+            key: entry.key.clone(),
+            value: entry.value.clone(),
+            needed: entry.needed,
+        });
+        let passport = passport.collect();
+        // Every backend that there is speaks it; the region protocol comes with its own issue.
+        let protocol = "fsm";
+        let worker = Arc::new(Worker::start(Whole { device, trackers })?);
+        let living: Arc<dyn Live> = worker.clone();
+        let kept = end_with_environment(env, &living);
+        kept.map_err(|error| Error::new(Code::Host, format!("cannot watch the end of the environment: {error}")))?;
+        Ok(Self { worker, protocol, capabilities, passport, model })
+    }
+
+    /// Lends the device to a session, after the calls before this one; calls after it wait until it is back.
+    pub(crate) fn lend(&self) -> Loan {
+        let (to, device) = channel();
+        let (owner, back) = channel();
+        self.worker.send(Task::Lend(to, back));
+        Loan { device, owner }
+    }
+}
+
+impl Drop for BindingDevice {
+    fn drop(&mut self) {
+        self.worker.close(None);
+    }
+}
+
+/// A device and what reports the pages that it wrote to.
+pub(crate) struct Whole {
+    pub(crate) device: Box<dyn Device>,
+    pub(crate) trackers: Vec<Box<dyn Tracker>>,
+}
+
+/// A device that a session may have.
+pub(crate) struct Loan {
+    device: Receiver<Whole>,
+    owner: Sender<Whole>,
+}
+
+impl Loan {
+    /// Waits for the device, and says whom to give it back to.
+    pub(crate) fn take(self) -> Result<(Whole, Sender<Whole>), Error> {
+        let device = self.device.recv().map_err(|_| closed("the device"))?;
+        Ok((device, self.owner))
+    }
+}
+
+fn read_state(device: &mut dyn Device) -> Result<State, Error> {
+    device.state().map_err(|error| call_failed("cannot read the device's state", &error, None))
+}
+
+/// A failed request is followed by reading the state back, never by assuming it.
+fn failed(what: &str, error: &CallError, device: &mut dyn Device) -> Error {
+    call_failed(what, error, device.state().ok())
+}
+
+fn changed(
+    what: &str,
+    device: &mut dyn Device,
+    call: impl FnOnce(&mut dyn Device) -> Result<(), CallError>,
+) -> Result<String, Error> {
+    match call(device) {
+        Ok(()) => Ok(read_state(device)?.to_string()),
+        Err(error) => Err(failed(what, &error, device)),
+    }
+}
+
+/// The thread that owns a device until it is closed or taken.
+struct Worker {
+    jobs: Mutex<Option<Sender<Task>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Task {
+    Run(Job),
+    Lend(Sender<Whole>, Receiver<Whole>),
+    Close(Option<Answer<()>>),
+}
+
+impl Worker {
+    fn start(mut whole: Whole) -> Result<Self, Error> {
+        let (jobs, todo) = channel();
+        let work = move || {
+            for task in todo {
+                match task {
+                    Task::Run(job) => job(&mut *whole.device),
+                    Task::Lend(to, back) => {
+                        // Whoever did not take it after all has it in the error.
+                        let lent = to.send(whole);
+                        match lent.map_or_else(|unsent| Some(unsent.0), |()| back.recv().ok()) {
+                            Some(returned) => whole = returned,
+                            None => return,
+                        }
+                    }
+                    Task::Close(answer) => {
+                        drop(whole);
+                        return answer.into_iter().for_each(|answer| answer.give(Ok(())));
+                    }
+                }
+            }
+        };
+        let spawned = thread::Builder::new().name("vfio-device".into()).spawn(work);
+        let thread = spawned.map_err(|error| Error::new(Code::Host, format!("cannot start a thread: {error}")))?;
+        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Once closed, the task is dropped, and its promise says so.
+    fn send(&self, task: Task) {
+        if let Some(jobs) = &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = jobs.send(task);
+        }
+    }
+
+    /// The last task; closing again does nothing.
+    fn close(&self, answer: Option<Answer<()>>) {
+        match self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(jobs) => drop(jobs.send(Task::Close(answer))),
+            None => answer.into_iter().for_each(|answer| answer.give(Ok(()))),
+        }
+    }
+}
+
+impl Live for Worker {
+    fn signal(&self) {
+        self.close(None);
+    }
+
+    fn thread(&self) -> Option<JoinHandle<()>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn lives(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}

@@ -1,0 +1,251 @@
+//! Bytes between a session's threads and web streams: the engine's `Write` fills buffers that JavaScript lends, its
+//! `Read` takes what JavaScript wrote. One buffer in each direction at most: that is the back-pressure.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use napi::Env;
+use napi::bindgen_prelude::{Object, Uint8Array};
+use napi_derive::napi;
+use vfio_migration::{Code, Duplex, Error, Sink, Source};
+
+use crate::error::closed;
+use crate::promise::Answer;
+use crate::transport::{BindingSink, BindingSource};
+use crate::view::{View, count_buffer};
+
+/// One end of a pair of byte streams; the session has the other.
+#[napi]
+pub struct BindingPipe {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// A buffer that JavaScript lends for the session's next bytes.
+    lent: Option<(View, Answer<u32>)>,
+    /// Bytes that JavaScript wrote, how many of them were read, and whom to tell once all were.
+    written: Option<(Vec<u8>, usize, Answer<()>)>,
+    /// The session writes nothing more.
+    output_over: bool,
+    /// JavaScript writes nothing more.
+    input_over: bool,
+    /// Why nothing goes either way any more.
+    broken: Option<String>,
+}
+
+#[napi]
+impl BindingPipe {
+    /// A pipe that is connected to nothing yet.
+    #[napi(constructor)]
+    pub fn new() -> Self {
+        Self { shared: Arc::default() }
+    }
+
+    /// The session's end for a save: connected, or one-way.
+    #[napi(catch_unwind)]
+    pub fn sink(&self, connected: bool) -> BindingSink {
+        let (writer, interrupt) = (Output(self.shared.clone()), self.interrupt());
+        BindingSink::new(if connected {
+            Sink::duplex(Duplex::new(Input(self.shared.clone()), writer, interrupt))
+        } else {
+            Sink::writer(writer, interrupt)
+        })
+    }
+
+    /// The session's end for a restore: connected, or one-way.
+    #[napi(catch_unwind)]
+    pub fn source(&self, connected: bool) -> BindingSource {
+        let (reader, interrupt) = (Input(self.shared.clone()), self.interrupt());
+        BindingSource::new(if connected {
+            Source::duplex(Duplex::new(reader, Output(self.shared.clone()), interrupt))
+        } else {
+            Source::reader(reader, interrupt)
+        })
+    }
+
+    /// Lends a buffer for the session's next bytes; answers how many came, 0 at the end. One at a time.
+    #[napi(catch_unwind, ts_return_type = "Promise<number | BindingError>")]
+    pub fn pull<'env>(&self, env: &'env Env, into: Uint8Array) -> napi::Result<Object<'env>> {
+        let (answer, promise) = Answer::promised(env)?;
+        let view = View::new(into);
+        let mut state = self.shared.lock();
+        if let Some(why) = &state.broken {
+            answer.give(Err(Error::new(Code::Transport, why.clone())));
+        } else if state.output_over {
+            answer.give(Ok(0));
+        } else {
+            state.lent = Some((view, answer));
+            self.shared.news.notify_all();
+        }
+        Ok(promise)
+    }
+
+    /// Hands bytes, copied before this returns, to the session; settled once it has read them all. One at a time.
+    #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError>")]
+    pub fn push<'env>(&self, env: &'env Env, bytes: &[u8]) -> napi::Result<Object<'env>> {
+        count_buffer();
+        let (answer, promise) = Answer::promised(env)?;
+        let mut state = self.shared.lock();
+        if let Some(why) = &state.broken {
+            answer.give(Err(Error::new(Code::Transport, why.clone())));
+        } else if bytes.is_empty() {
+            answer.give(Ok(()));
+        } else {
+            state.written = Some((bytes.to_vec(), 0, answer));
+            self.shared.news.notify_all();
+        }
+        Ok(promise)
+    }
+
+    /// JavaScript writes nothing more.
+    #[napi(catch_unwind)]
+    pub fn end_input(&self) {
+        self.shared.lock().input_over = true;
+        self.shared.news.notify_all();
+    }
+
+    /// Nothing goes either way any more.
+    #[napi(catch_unwind)]
+    pub fn break_off(&self, why: String) {
+        self.shared.break_off(&why);
+    }
+
+    fn interrupt(&self) -> impl Fn() + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || shared.break_off("the session has ended its connection")
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.news.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn break_off(&self, why: &str) {
+        let mut state = self.lock();
+        if state.broken.is_some() {
+            return;
+        }
+        state.broken = Some(why.to_owned());
+        let (lent, written) = (state.lent.take(), state.written.take());
+        drop(state);
+        self.news.notify_all();
+        if let Some((view, answer)) = lent {
+            give_back(view, answer, Err(Error::new(Code::Transport, why)));
+        }
+        if let Some((_, _, answer)) = written {
+            answer.give(Err(Error::new(Code::Transport, why)));
+        }
+    }
+}
+
+fn give_back(view: View, answer: Answer<u32>, result: Result<u32, Error>) {
+    answer.make(move |env| {
+        view.give_back(env);
+        result
+    });
+}
+
+fn broken(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, why.to_owned())
+}
+
+/// What the session writes to.
+struct Output(Arc<Shared>);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Ok(0);
+        }
+        let mut state = self.0.lock();
+        let (mut view, answer) = loop {
+            if let Some(why) = &state.broken {
+                return Err(broken(why));
+            }
+            match state.lent.take() {
+                Some(lent) => break lent,
+                None => state = self.0.wait(state),
+            }
+        };
+        drop(state);
+        let mut room = view.bytes();
+        let whole = room.len();
+        for slice in slices {
+            let (now, later) = room.split_at_mut(room.len().min(slice.len()));
+            now.copy_from_slice(&slice[..now.len()]);
+            room = later;
+        }
+        let count = whole - room.len();
+        give_back(view, answer, Ok(u32::try_from(count).unwrap_or(u32::MAX)));
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.output_over = true;
+        if let Some((view, answer)) = state.lent.take() {
+            give_back(view, answer, Ok(0));
+        }
+    }
+}
+
+/// What the session reads from.
+struct Input(Arc<Shared>);
+
+impl Read for Input {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.0.lock();
+        loop {
+            if let Some(why) = &state.broken {
+                return Err(broken(why));
+            }
+            if let Some((bytes, done, answer)) = state.written.take() {
+                let rest = &bytes[done..];
+                let count = rest.len().min(into.len());
+                into[..count].copy_from_slice(&rest[..count]);
+                if count == rest.len() {
+                    answer.give(Ok(()));
+                } else {
+                    state.written = Some((bytes, done + count, answer));
+                }
+                return Ok(count);
+            }
+            if state.input_over {
+                return Ok(0);
+            }
+            state = self.0.wait(state);
+        }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // What is written from now on reaches nobody, and must not wait for a reader.
+        let written = self.0.lock().written.take();
+        if let Some((_, _, answer)) = written {
+            answer.give(Err(closed("the session's input")));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/**
+ * Moves the state of VFIO devices from one host to another: devices whose states the compiler checks, and sessions with
+ * progress, hooks and cancellation.
+ *
+ * @module
+ */
+export {
+  type AnyDevice,
+  type Device,
+  type DeviceCore,
+  type Facets,
+  type OpenOptions,
+  openDevice,
+  type PassportEntry,
+  type PreCopyInfo,
+} from './device.ts'
+export { type Diagnostics, diagnostics } from './diagnostics.ts'
+export {
+  type CommonDetails,
+  isVfioError,
+  VfioError,
+  type VfioErrorCode,
+  type VfioErrorDetails,
+} from './errors.ts'
+export { toJson } from './json.ts'
+export type * from './session/events.ts'
+export type { Address, Duplex, PlaceOptions, Sink, Source } from './session/place.ts'
+export type * from './session/report.ts'
+export { type RestoreOptions, type RestoreSession, restore } from './session/restore.ts'
+export { type Savable, type SaveOptions, type SaveSession, save } from './session/save.ts'
+export {
+  type Allow,
+  type ArcError,
+  type Capability,
+  isState,
+  type Next,
+  needs,
+  type SeenState,
+  type State,
+  targets,
+} from './states.ts'

@@ -1,0 +1,175 @@
+import type { FileHandle } from 'node:fs/promises'
+import type { BindingInterrupt, BindingPipe, BindingSink, BindingSource } from '../binding.ts'
+import { usage } from '../errors.ts'
+import { native, settle } from '../native.ts'
+import { readableOf, writableOf } from './streams.ts'
+
+/** A pair of streams that carries a connected session. */
+export interface Duplex {
+  readonly readable: ReadableStream<Uint8Array>
+  readonly writable: WritableStream<Uint8Array>
+}
+
+/** A place as on the command line: a path, `unix:PATH`, `tcp:HOST:PORT`, `fd:N`, `-`. */
+export type Address = string
+
+interface Unix {
+  /** Path of the socket. */
+  readonly unix: string
+}
+interface Fd {
+  /** Copied at once; the caller's own stays the caller's. It is asked what it is. */
+  readonly fd: number | FileHandle
+}
+interface File {
+  /** Path of the file. */
+  readonly file: string
+}
+
+/**
+ * Where a save sends to. Sockets and duplex pairs are connected: messages come back. Files and single streams are
+ * one-way.
+ */
+export type Sink =
+  | Address
+  | Unix
+  | { readonly host: string; readonly port: number }
+  | Fd
+  | File
+  | Duplex
+  | WritableStream<Uint8Array>
+
+/** Where a restore takes from: it listens on sockets, a save connects to them. */
+export type Source =
+  | Address
+  | Unix
+  | { readonly listen: number; readonly host?: string }
+  | Fd
+  | File
+  | Duplex
+  | ReadableStream<Uint8Array>
+
+/** How a place is opened. */
+export interface PlaceOptions {
+  /** How long to try to connect, or to wait for whoever connects. @default 10_000 to connect, for ever to wait */
+  readonly waitMs?: number
+  /** Whether a file that stands there already may be replaced. @default false */
+  readonly overwrite?: boolean
+  /** Whether TCP may leave this machine, unencrypted and unauthenticated as it is. @default false */
+  readonly insecure?: boolean
+}
+
+/** @internal How a place is opened, and what may end the waiting for it. */
+export interface Opening {
+  readonly options: PlaceOptions
+  readonly interrupt: BindingInterrupt
+  /** Tells where a restore listens. */
+  readonly listening?: (address: string) => void
+}
+
+const has = <K extends string>(place: object, key: K): place is object & Record<K, unknown> => key in place
+
+/** A path that no scheme can be read into. */
+const file = (path: string) => (path.startsWith('/') ? path : `./${path}`)
+
+/** The address of a place that has one. */
+const addressOf = (place: unknown): Address | undefined => {
+  if (typeof place === 'string') return place
+  if (typeof place !== 'object' || place === null)
+    throw usage('no place: give an address, an object that names one, or a stream')
+  if (has(place, 'unix')) return `unix:${place.unix}`
+  if (has(place, 'file')) return file(String(place.file))
+  if (has(place, 'port') || has(place, 'listen')) {
+    const { host = 'localhost', port, listen } = place as { host?: string; port?: number; listen?: number }
+    return `tcp:${host.includes(':') ? `[${host}]` : host}:${port ?? listen}`
+  }
+  return undefined
+}
+
+const numberOf = ({ fd }: { fd: unknown }) => {
+  const number = typeof fd === 'object' && fd !== null && has(fd, 'fd') ? fd.fd : fd
+  if (typeof number !== 'number' || !Number.isInteger(number) || number < 0)
+    throw usage('no file descriptor: give a number or an open FileHandle')
+  return number
+}
+
+/** `fd:N`: the command line's way to name a descriptor. */
+const fdAddress = /^fd:(\d+)$/
+
+const free = <S extends { readonly locked: boolean }>(stream: S): S => {
+  if (stream.locked) throw usage('the stream is locked: somebody else reads or writes it')
+  return stream
+}
+
+const isReadable = (place: object): place is ReadableStream<Uint8Array> => has(place, 'getReader')
+const isWritable = (place: object): place is WritableStream<Uint8Array> => has(place, 'getWriter')
+
+const transportOptions = ({ waitMs, overwrite = false, insecure = false }: PlaceOptions) => ({
+  ...(waitMs === undefined ? {} : { waitMs }),
+  overwrite,
+  insecure,
+})
+
+/** Connects a pipe with the caller's streams. What breaks on one side breaks the other. */
+const plumb = (
+  pipe: BindingPipe,
+  out: WritableStream<Uint8Array> | undefined,
+  back: ReadableStream<Uint8Array> | undefined,
+) => {
+  const broken = (error: unknown) => pipe.breakOff(error instanceof Error ? error.message : String(error))
+  if (out) readableOf(pipe).pipeTo(out).catch(broken)
+  if (back) back.pipeTo(writableOf(pipe)).catch(broken)
+}
+
+/** @internal Opens where a save sends to. */
+export const openSink = async (place: Sink, opening: Opening): Promise<BindingSink> => {
+  const address = addressOf(place)
+  const descriptor = address?.match(fdAddress)
+  if (descriptor) return settle(native().sinkOfFd(Number(descriptor[1])))
+  if (address !== undefined)
+    return settle(await native().connect(address, transportOptions(opening.options), opening.interrupt))
+  const other = place as object
+  if (has(other, 'fd')) return settle(native().sinkOfFd(numberOf(other)))
+  const pipe = new (native().BindingPipe)()
+  if (isWritable(other)) {
+    const sink = pipe.sink(false)
+    plumb(pipe, free(other), undefined)
+    return sink
+  }
+  if (has(other, 'readable') && has(other, 'writable')) {
+    const { readable, writable } = other as unknown as Duplex
+    const [back, out] = [free(readable), free(writable)]
+    const sink = pipe.sink(true)
+    plumb(pipe, out, back)
+    return sink
+  }
+  throw usage('a save sends to an address, a file descriptor, a WritableStream, or a pair { readable, writable }')
+}
+
+/** @internal Opens where a restore takes from: waits until a source is there. */
+export const openSource = async (place: Source, opening: Opening): Promise<BindingSource> => {
+  const address = addressOf(place)
+  const descriptor = address?.match(fdAddress)
+  if (descriptor) return settle(native().sourceOfFd(Number(descriptor[1])))
+  if (address !== undefined) {
+    const listener = settle(await native().listen(address, transportOptions(opening.options), opening.interrupt))
+    opening.listening?.(listener.address)
+    return settle(await listener.accept())
+  }
+  const other = place as object
+  if (has(other, 'fd')) return settle(native().sourceOfFd(numberOf(other)))
+  const pipe = new (native().BindingPipe)()
+  if (isReadable(other)) {
+    const source = pipe.source(false)
+    plumb(pipe, undefined, free(other))
+    return source
+  }
+  if (has(other, 'readable') && has(other, 'writable')) {
+    const { readable, writable } = other as unknown as Duplex
+    const [back, out] = [free(readable), free(writable)]
+    const source = pipe.source(true)
+    plumb(pipe, out, back)
+    return source
+  }
+  throw usage('a restore takes from an address, a file descriptor, a ReadableStream, or a pair { readable, writable }')
+}
