@@ -1,2 +1,83 @@
-//! x
-fn main() {}
+//! Speed of the engine against raw pumps over the same sockets, and its need of memory.
+//!
+//! `cargo run --release -p benchmark -- [--short] [--json]`. Each run is two processes. `--short` is for checks that run
+//! often: it fails only below half of the speed of the pump with checksums.
+
+mod device;
+mod ends;
+mod measure;
+mod pump;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use ends::{Carrier, Run};
+use measure::Extent;
+
+/// Below this part of the speed of the pump with checksums something is broken.
+const FLOOR: f64 = 0.5;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match words.split_first() {
+        Some((end, rest)) if end == "--end" => match Run::parse(rest) {
+            Some((run, end, place)) => run.be(&end, place.as_deref()).map(|()| true),
+            None => Err("--end is for the benchmark itself".into()),
+        },
+        _ => all(&words),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("benchmark: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(words: &[String]) -> Result<bool, Box<dyn Error>> {
+    if let Some(unknown) = words.iter().find(|word| !["--short", "--json"].contains(&word.as_str())) {
+        return Err(format!("unknown option '{unknown}': there are --short and --json").into());
+    }
+    let has = |name: &str| words.iter().any(|word| word == name);
+    let (short, as_json) = (has("--short"), has("--json"));
+    let extent = if short {
+        Extent { rounds: 3, size: 512 << 20, large: 1 << 30 }
+    } else {
+        Extent { rounds: 9, size: 2 << 30, large: 8 << 30 }
+    };
+    let model = measure::model()?;
+    let (unix, tcp) = (measure::rounds(Carrier::Unix, extent)?, measure::rounds(Carrier::Tcp, extent)?);
+    let (memory, memory_holds) = measure::memory(extent)?;
+    let holds = memory_holds && unix.ratio() >= FLOOR && tcp.ratio() >= FLOOR;
+    let (unix, tcp) = (unix.to_json(), tcp.to_json());
+    if as_json {
+        let ratios = json!({ "unix": unix["oursToB"], "tcp": tcp["oursToB"] });
+        println!(
+            "{}",
+            json!({
+                "ratios": ratios, "unix": unix, "tcp": tcp, "memory": memory, "modelMibPerSecond": model, "holds": holds,
+            })
+        );
+    } else {
+        println!("A: raw pump. B: raw pump with CRC32C at both ends. Medians of the rounds, MiB/s.\n");
+        for (name, line) in [("unix", &unix), ("tcp", &tcp)] {
+            println!(
+                "{name:5} A {}, B {}, ours {}; ours/B {} (from {} to {}), ours/A {}",
+                line["mibPerSecond"]["a"],
+                line["mibPerSecond"]["b"],
+                line["mibPerSecond"]["ours"],
+                line["oursToB"],
+                line["oursToBSpread"][0],
+                line["oursToBSpread"][1],
+                line["oursToA"],
+            );
+        }
+        println!("model {model}");
+        println!("memory {memory}");
+    }
+    Ok(holds)
+}
