@@ -153,7 +153,7 @@ export const openSource = async (place: Source, opening: Opening): Promise<Bindi
   if (descriptor) return settle(native().sourceOfFd(Number(descriptor[1])))
   if (address !== undefined) {
     const listener = settle(await native().listen(address, transportOptions(opening.options), opening.interrupt))
-    opening.listening?.(listener.address)
+    if (/^(unix|tcp):/.test(listener.address)) opening.listening?.(listener.address)
     return settle(await listener.accept())
   }
   const other = place as object

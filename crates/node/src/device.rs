@@ -8,7 +8,7 @@ use napi::Env;
 use napi::bindgen_prelude::{Object, ToNapiValue, Uint8Array};
 use napi_derive::napi;
 use vfio_migration::device::{self, ModelHandle, Opened};
-use vfio_migration::protocol::Then;
+use vfio_migration::protocol::{Protocol, Then};
 use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracker};
 
 use crate::cleanup::{Live, end_with_environment};
@@ -219,8 +219,10 @@ impl BindingDevice {
             needed: entry.needed,
         });
         let passport = passport.collect();
-        // Every backend that there is speaks it; the region protocol comes with its own issue.
-        let protocol = "fsm";
+        let protocol = match device.protocol() {
+            Protocol::Region => "region",
+            Protocol::Fsm => "fsm",
+        };
         let worker = Arc::new(Worker::start(Whole { device, trackers })?);
         let living: Arc<dyn Live> = worker.clone();
         let kept = end_with_environment(env, &living);

@@ -1,0 +1,45 @@
+import { type Command, commands, type Option } from './options.ts'
+
+const line = (option: Option, width: number) => {
+  const name = `--${option.name}${option.value === undefined ? '' : option.value.startsWith('[') ? `[=${option.value.slice(1, -1)}]` : ` ${option.value}`}`
+  return `  ${name.padEnd(width)}  ${option.help}`
+}
+
+const widthOf = (options: readonly Option[]) =>
+  Math.max(...options.map((option) => option.name.length + 3 + (option.value ?? '').length))
+
+/** The help of one command: a line an option. */
+export const helpOf = (command: Command): string => {
+  const width = widthOf(command.options)
+  return [
+    `vfio-migration ${command.name} ${command.operands}`.trimEnd(),
+    `  ${command.help}`,
+    '',
+    'Options:',
+    ...command.options.map((option) => line(option, width)),
+    ...(command.name === 'demo'
+      ? []
+      : [
+          '',
+          'DEVICE is [NAME=]ADDRESS, such as model:size=256MiB,pre-copy,p2p,seed=7; both ends match devices by name.',
+        ]),
+  ].join('\n')
+}
+
+/** The help of the program. */
+export const help = (): string =>
+  [
+    'vfio-migration moves the state of VFIO devices from one host to another.',
+    '',
+    'Commands:',
+    ...Object.values(commands).map(
+      (command) => `  ${`${command.name} ${command.operands}`.padEnd(32)}  ${command.help}`,
+    ),
+    '',
+    'Options:',
+    '  --help                            print this and end; after a command: its options',
+    '  --version                         print the version and end',
+    '',
+    'Exit status: 0 done, 1 failed, 2 wrong usage, 3 not supported by this host or device, 4 ended while in doubt,',
+    '5 a device lost, 130 cancelled.',
+  ].join('\n')

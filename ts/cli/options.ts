@@ -1,0 +1,111 @@
+/** One option: what it is called, what it takes, and its one line of help. */
+export interface Option {
+  readonly name: string
+  /** What the option takes; a word in brackets may be left out. Absent for a switch. */
+  readonly value?: string
+  readonly help: string
+  /** The values that it takes, where they can be listed. */
+  readonly choices?: readonly string[]
+}
+
+/** One command. From these the parser, the help and the documentation follow. */
+export interface Command {
+  readonly name: string
+  /** What stands after the name. */
+  readonly operands: string
+  readonly help: string
+  readonly options: readonly Option[]
+}
+
+const output: readonly Option[] = [
+  {
+    name: 'json',
+    value: '[events]',
+    choices: ['events'],
+    help: 'print one object at the end; =events: one line an event before it',
+  },
+  { name: 'quiet', help: 'print nothing but errors' },
+  { name: 'help', help: 'print this and end' },
+]
+
+const both: readonly Option[] = [
+  { name: 'report', value: 'FILE', help: 'write the report of the run to a file, as JSON' },
+  { name: 'timeout', value: 'TIME', help: 'deadline of every wait (30s)' },
+  { name: 'insecure', help: 'allow tcp: beyond this machine, unencrypted as it is' },
+  { name: 'no-p2p-traffic', help: 'your word that no device of the group accesses another' },
+]
+
+const save: Command = {
+  name: 'save',
+  operands: 'DEVICE... --to WHERE',
+  help: 'move devices away from here; connects to where a restore listens',
+  options: [
+    {
+      name: 'to',
+      value: 'WHERE',
+      help: 'where to send: PATH, unix:PATH, tcp:HOST:PORT, fd:N, or - for standard output',
+    },
+    { name: 'force', help: 'replace a file that exists' },
+    {
+      name: 'then',
+      value: 'stop|resume',
+      choices: ['stop', 'resume'],
+      help: 'after a one-way save: stop (default), or resume: a snapshot',
+    },
+    { name: 'dry-run', help: 'end after the passports were compared' },
+    { name: 'rate', value: 'BYTES', help: 'send at most so many bytes a second' },
+    { name: 'max-pre-copy', value: 'TIME', help: 'switch over after this long in pre-copy (30s)' },
+    { name: 'downtime', value: 'TIME', help: 'switch over once the rest fits this budget (300ms)' },
+    { name: 'no-pre-copy', help: 'switch over at once' },
+    { name: 'no-events', help: 'write no events and no report into the stream' },
+    ...both,
+    ...output,
+  ],
+}
+
+const restore: Command = {
+  name: 'restore',
+  operands: 'DEVICE... --from WHERE',
+  help: 'take devices in; listens where a save connects',
+  options: [
+    {
+      name: 'from',
+      value: 'WHERE',
+      help: 'where to take from: PATH, unix:PATH, tcp:HOST:PORT, fd:N, or - for standard input',
+    },
+    {
+      name: 'then',
+      value: 'run|stop',
+      choices: ['run', 'stop'],
+      help: 'after a one-way stream: run the devices, or leave them stopped',
+    },
+    ...both,
+    ...output,
+  ],
+}
+
+const demo: Command = {
+  name: 'demo',
+  operands: '',
+  help: 'migrate software devices live between two processes, with proof',
+  options: [
+    { name: 'size', value: 'BYTES', help: 'bytes of each device (256MiB)' },
+    { name: 'devices', value: 'N', help: 'how many devices (1)' },
+    { name: 'seed', value: 'N', help: 'from which everything random is drawn (1)' },
+    { name: 'no-pre-copy', help: 'devices that cannot be moved while they run' },
+    { name: 'in-process', help: 'both ends in one process' },
+    {
+      name: 'break',
+      value: 'verify|log|discard',
+      choices: ['verify', 'log', 'discard'],
+      help: 'break the run on purpose, to see that the proof can fail: flip a bit, lose a dirty page, throw data away',
+    },
+    ...output,
+  ],
+}
+
+/** Every command. */
+export const commands = { save, restore, demo } as const
+
+/** The name of a command. */
+export type CommandName = keyof typeof commands

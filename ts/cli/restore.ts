@@ -1,0 +1,33 @@
+import { usage } from '../errors.ts'
+import { type RestoreOptions, restore } from '../session/restore.ts'
+import type { Arguments } from './arguments.ts'
+import { commonOptions, follow, openDevices, required } from './end.ts'
+import { Output } from './output.ts'
+
+const optionsOf = ({ values }: Arguments): RestoreOptions => {
+  const then = values.get('then')
+  return { ...commonOptions(values), ...(then === undefined ? {} : { run: then === 'run' }) }
+}
+
+/** `restore DEVICE... --from WHERE` */
+export const runRestore = async (args: Arguments): Promise<number> => {
+  const where = required(args, 'from')
+  const options = optionsOf(args)
+  if (where === '-' && process.stdin.isTTY) {
+    throw usage('binary data is not read from a terminal: redirect standard input, or use --from PATH')
+  }
+  const output = new Output(args.values)
+  const devices = await openDevices(args.operands)
+  try {
+    const session = await restore(devices, options)
+    // Its end is waited for below.
+    session.receiveFrom(where, { insecure: args.values.has('insecure') }).catch(() => {})
+    return await follow(session, output, {
+      title: `restore from ${where === '-' ? 'standard input' : where}`,
+      report: args.values.get('report'),
+      decisions: { claim: () => session.claim(), discard: () => session.discard() },
+    })
+  } finally {
+    await Promise.all(devices.map((device) => device.close()))
+  }
+}
