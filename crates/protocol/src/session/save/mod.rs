@@ -308,7 +308,7 @@ impl Save {
             }
             Settled::Reached => {
                 if self.stage == Stage::Entering {
-                    self.flow.device_enters_pre_copy(object, self.course.now);
+                    self.flow.device_enters_pre_copy(object);
                 }
             }
             Settled::PreCopyInfo(info) => {
@@ -337,11 +337,12 @@ impl Save {
                 self.go_back(Failure::of(Fault::Memory, &id, what, error));
             }
             (TrackerCall::Report { memory, page_size, .. }, Ok(TrackerAnswer::Dirty(bits))) => {
-                self.flow.reported(self.course.now, memory, &bits, page_size, self.options.poll_interval);
+                let bits = Some((&bits, page_size));
+                self.flow.reported(self.course.now, memory, bits, self.options.poll_interval);
             }
             (TrackerCall::Report { memory, .. }, answer) => {
                 let why = answer.err().map_or_else(|| "it gave no bitmap".into(), |error| error.to_string());
-                self.flow.report_failed(memory);
+                self.flow.reported(self.course.now, memory, None, self.options.poll_interval);
                 if self.trackers.is_logging(tracker) {
                     self.trackers.logs(tracker, None);
                     self.course.emit(EventKind::TrackerLost { tracker: tracker.0, why });

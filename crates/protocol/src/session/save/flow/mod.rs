@@ -1,5 +1,8 @@
 //! What flows at the source: which bytes are read next, what is in flight, and what is left.
 
+mod device;
+mod memory;
+
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -7,6 +10,8 @@ use super::super::course::Course;
 use super::super::{Action, Chunk, Message, Object, TrackerIndex};
 use crate::estimate::Rate;
 use crate::{Bitmap, CallError, Errno, Estimate, EventKind, Filled, IovaRange, PreCopyInfo, Then};
+use device::DeviceData;
+use memory::MemoryPages;
 
 /// All that flows.
 #[derive(Debug)]
@@ -31,8 +36,6 @@ pub(super) struct Source {
     object: Object,
     stage: Stage,
     what: What,
-    /// What a device said it would give in stop-copy.
-    expected: Estimate,
     /// Reads that were asked for and not answered, in order: where they lie (memory) and when the oldest began.
     asked: VecDeque<u64>,
     asked_since: Duration,
@@ -61,46 +64,6 @@ enum Stage {
     Ended,
 }
 
-#[derive(Debug, Default)]
-struct DeviceData {
-    /// Bytes read so far.
-    offset: u64,
-    /// Reads that were asked for before stop-copy was reached: an end in them is only a pause.
-    before_stop: usize,
-    paused: bool,
-    end: bool,
-    generation: u32,
-    initial: Initial,
-    info: Option<PreCopyInfo>,
-    read_since_info: u64,
-    ask_at: Duration,
-    asked_at: Duration,
-}
-
-/// The initial data of the current generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Initial {
-    #[default]
-    Reading,
-    Sent,
-    Loaded,
-}
-
-#[derive(Debug)]
-struct MemoryPages {
-    range: IovaRange,
-    page_size: u64,
-    trackers: Vec<TrackerIndex>,
-    /// All of its trackers log.
-    tracked: bool,
-    dirty: Bitmap,
-    cursor: u64,
-    /// Pages that the last round of reports brought; all of them before the first.
-    last_round: u64,
-    reports: u32,
-    ask_at: Duration,
-}
-
 /// How many reads of one object may be asked for ahead, so that its thread need not wait for us.
 const READ_AHEAD: usize = 2;
 /// Shortest time between two progress events of an object.
@@ -123,25 +86,11 @@ impl Flow {
     }
 
     pub(super) fn add_device(&mut self, id: String) {
-        self.add(id, What::Device(DeviceData::default()));
+        self.add(id, What::Device(DeviceData::new()));
     }
 
     pub(super) fn add_memory(&mut self, id: String, range: IovaRange, page_size: u64, trackers: Vec<TrackerIndex>) {
-        let mut dirty = Bitmap::new(range.length / page_size);
-        dirty.fill();
-        let last_round = dirty.count();
-        let pages = MemoryPages {
-            range,
-            page_size,
-            trackers,
-            tracked: false,
-            dirty,
-            cursor: 0,
-            last_round,
-            reports: 0,
-            ask_at: Duration::ZERO,
-        };
-        self.add(id, What::Memory(pages));
+        self.add(id, What::Memory(MemoryPages::new(range, page_size, trackers)));
     }
 
     fn add(&mut self, id: String, what: What) {
@@ -150,7 +99,6 @@ impl Flow {
             object: Object(u32::try_from(self.objects.len()).expect("the offer bounds the number of objects")),
             stage: Stage::Idle,
             what,
-            expected: Estimate::Unknown,
             asked: VecDeque::new(),
             asked_since: Duration::ZERO,
             overdue: false,
@@ -170,16 +118,14 @@ impl Flow {
 
     /// A device said how much it would give in stop-copy.
     pub(super) fn device_expects(&mut self, object: Object, size: Estimate) {
-        self.source(object).expected = size;
+        if let What::Device(data) = &mut self.source(object).what {
+            data.expected = size;
+        }
     }
 
     /// A device has entered pre-copy: its data flows.
-    pub(super) fn device_enters_pre_copy(&mut self, object: Object, now: Duration) {
-        let source = self.source(object);
-        source.stage = Stage::PreCopy;
-        if let What::Device(data) = &mut source.what {
-            data.ask_at = now;
-        }
+    pub(super) fn device_enters_pre_copy(&mut self, object: Object) {
+        self.source(object).stage = Stage::PreCopy;
     }
 
     /// Memory whose trackers all log flows while the guest runs.
@@ -189,8 +135,7 @@ impl Flow {
                 && !pages.trackers.is_empty()
                 && pages.trackers.iter().all(|tracker| logs(*tracker))
             {
-                pages.tracked = true;
-                pages.ask_at = now;
+                pages.is_tracked(now);
                 source.stage = Stage::PreCopy;
             }
         }
@@ -202,9 +147,7 @@ impl Flow {
             if let What::Memory(pages) = &mut source.what
                 && pages.trackers.contains(&tracker)
             {
-                pages.tracked = false;
-                pages.dirty.fill();
-                pages.last_round = pages.dirty.count();
+                pages.is_lost();
                 if source.stage == Stage::PreCopy {
                     source.stage = Stage::Idle;
                 }
@@ -217,8 +160,7 @@ impl Flow {
         for source in &mut self.objects {
             source.stage = Stage::Rest;
             if let What::Device(data) = &mut source.what {
-                data.before_stop = source.asked.len();
-                data.paused = false;
+                data.stops(source.asked.len());
             }
         }
     }
@@ -355,17 +297,14 @@ impl Flow {
 
     /// Devices whose pre-copy info is to be asked for now.
     pub(super) fn infos_due(&mut self, now: Duration) -> Vec<Object> {
-        let due = |source: &&mut Source| {
-            source.stage == Stage::PreCopy && matches!(&source.what, What::Device(data) if data.ask_at <= now)
-        };
         let mut objects = Vec::new();
-        for source in self.objects.iter_mut().filter(due) {
-            if let What::Device(data) = &mut source.what {
-                // Until it is answered.
-                data.ask_at = Duration::MAX;
-                data.asked_at = now;
+        for source in self.objects.iter_mut().filter(|source| source.stage == Stage::PreCopy) {
+            if let What::Device(data) = &mut source.what
+                && data.ask_at().is_some_and(|at| at <= now)
+            {
+                data.asks(now);
+                objects.push(source.object);
             }
-            objects.push(source.object);
         }
         objects
     }
@@ -378,44 +317,34 @@ impl Flow {
         info: Option<PreCopyInfo>,
         poll_interval: Duration,
     ) {
-        let connected = self.connected;
+        let one_way = !self.connected;
         let source = self.source(object);
-        let pre_copy = source.stage == Stage::PreCopy;
         let What::Device(data) = &mut source.what else { return };
-        data.ask_at = course.now + poll_interval;
-        data.read_since_info = 0;
-        data.info = info;
-        let Some(info) = info else {
-            // Asking failed: reading may still bring something (virtio).
-            data.paused = false;
+        let news = data.informed(course.now, info, poll_interval);
+        if source.stage != Stage::PreCopy {
             return;
-        };
-        if info.reinit && pre_copy {
-            data.generation += 1;
-            data.initial = Initial::Reading;
-            course.emit(EventKind::Reinit { device: source.id.clone(), generation: data.generation });
         }
-        if info.initial == Estimate::Known(0) && data.initial == Initial::Reading && pre_copy {
-            data.initial = if connected { Initial::Sent } else { Initial::Loaded };
-            let initial_end = Some(data.generation);
-            course.send(Message::Data { object, offset: data.offset, len: 0, segment_end: false, initial_end });
+        let generation = data.generation;
+        if news.reinit {
+            course.emit(EventKind::Reinit { device: source.id.clone(), generation });
         }
-        if info.initial + info.dirty != Estimate::Known(0) {
-            data.paused = false;
+        if news.initial_end {
+            let (offset, initial_end) = (data.offset, Some(generation));
+            if one_way {
+                // Sent is all that this end can know.
+                data.initial_loaded(generation).expect("it was sent just now");
+            }
+            course.send(Message::Data { object, offset, len: 0, segment_end: false, initial_end });
         }
     }
 
     /// The destination has this generation of a device's initial data.
     pub(super) fn initial_loaded(&mut self, object: Object, generation: u32) -> Result<(), String> {
         let data = self.objects.get_mut(object.0 as usize).map(|source| &mut source.what);
-        let Some(What::Device(data)) = data else { return Err(format!("object {} has no initial data", object.0)) };
-        match data.initial {
-            Initial::Sent if data.generation == generation => data.initial = Initial::Loaded,
-            // An answer to a generation that a REINIT has overtaken.
-            _ if generation < data.generation => {}
-            _ => return Err(format!("said that generation {generation} is loaded, which was not sent")),
+        match data {
+            Some(What::Device(data)) => data.initial_loaded(generation),
+            _ => Err(format!("said that object {} has initial data", object.0)),
         }
-        Ok(())
     }
 
     /// Reports to ask for now: which tracker, for which memory. While the guest runs, memory asks once all that was
@@ -424,36 +353,19 @@ impl Flow {
         let mut due = Vec::new();
         for source in &mut self.objects {
             let What::Memory(pages) = &mut source.what else { continue };
-            let idle = source.stage == Stage::PreCopy && pages.dirty.is_empty() && pages.ask_at <= now;
-            if pages.tracked && pages.reports == 0 && (all || idle) {
-                pages.reports = u32::try_from(pages.trackers.len()).unwrap_or(u32::MAX);
+            let idle = source.stage == Stage::PreCopy && pages.ask_at().is_some_and(|at| at <= now);
+            if idle || (all && pages.can_ask()) {
+                pages.asks();
                 due.extend(pages.trackers.iter().map(|tracker| (*tracker, source.object, pages.range)));
             }
         }
         due
     }
 
-    /// A tracker reported on a memory, in its own page size.
-    pub(super) fn reported(&mut self, now: Duration, memory: Object, bits: &Bitmap, bits_size: u64, poll: Duration) {
-        let What::Memory(pages) = &mut self.source(memory).what else { return };
-        pages.reports = pages.reports.saturating_sub(1);
-        pages.ask_at = now + poll;
-        let mut bit = bits.next(0);
-        while let Some(page) = bit {
-            let first = page * bits_size / pages.page_size;
-            let last = ((page + 1) * bits_size - 1) / pages.page_size;
-            (first..=last).for_each(|page| pages.dirty.set(page));
-            bit = bits.next(page + 1);
-        }
-        if pages.reports == 0 {
-            pages.last_round = pages.dirty.count();
-        }
-    }
-
-    /// A report failed: nothing more is to come of it.
-    pub(super) fn report_failed(&mut self, memory: Object) {
+    /// A tracker reported on a memory, in its own page size; `None` if it could not.
+    pub(super) fn reported(&mut self, now: Duration, memory: Object, bits: Option<(&Bitmap, u64)>, poll: Duration) {
         if let What::Memory(pages) = &mut self.source(memory).what {
-            pages.reports = pages.reports.saturating_sub(1);
+            pages.reported(now, bits, poll);
         }
     }
 
@@ -462,8 +374,8 @@ impl Flow {
         let mut ended = false;
         for source in self.objects.iter_mut().filter(|source| source.stage == Stage::Rest && source.asked.is_empty()) {
             let done = match &source.what {
-                What::Device(data) => data.end,
-                What::Memory(pages) => pages.dirty.is_empty(),
+                What::Device(data) => data.has_ended(),
+                What::Memory(pages) => pages.is_clean(),
             };
             if done {
                 source.stage = Stage::Ended;
@@ -523,8 +435,8 @@ impl Flow {
     pub(super) fn next_ask(&self) -> Option<Duration> {
         let flowing = self.objects.iter().filter(|source| source.stage == Stage::PreCopy);
         let asks = flowing.filter_map(|source| match &source.what {
-            What::Device(data) => Some(data.ask_at).filter(|at| *at != Duration::MAX),
-            What::Memory(pages) => (pages.dirty.is_empty() && pages.reports == 0).then_some(pages.ask_at),
+            What::Device(data) => data.ask_at(),
+            What::Memory(pages) => pages.ask_at(),
         });
         asks.min()
     }
@@ -558,8 +470,8 @@ impl Source {
         let flows = matches!(self.stage, Stage::PreCopy | Stage::Rest) && self.asked.len() < READ_AHEAD;
         flows
             && match &self.what {
-                What::Device(data) => !data.paused && !data.end,
-                What::Memory(pages) => !pages.dirty.is_empty(),
+                What::Device(data) => data.is_ready(),
+                What::Memory(pages) => !pages.is_clean(),
             }
     }
 
@@ -572,14 +484,7 @@ impl Source {
         match &mut self.what {
             // A hint only: how long the reads before it were is not known yet.
             What::Device(data) => (data.offset, most),
-            What::Memory(pages) => {
-                let run = u64::from(most) / pages.page_size;
-                let taken = pages.dirty.take_run(pages.cursor, run).or_else(|| pages.dirty.take_run(0, run));
-                let (first, count) = taken.expect("only memory with dirty pages is ready");
-                pages.cursor = first + count;
-                let len = u32::try_from(count * pages.page_size).expect("a run is no longer than a chunk");
-                (first * pages.page_size, len)
-            }
+            What::Memory(pages) => pages.next_read(most),
         }
     }
 
@@ -592,58 +497,26 @@ impl Source {
         poll: Duration,
     ) -> Result<(u64, u32, Then), CallError> {
         let len = u32::try_from(filled.len).map_err(|_| CallError::because(Errno::EOVERFLOW, "read too much"))?;
-        let What::Device(data) = &mut self.what else { return Ok((asked, len, filled.then)) };
-        let in_flight_across_the_change = data.before_stop > 0;
-        data.before_stop = data.before_stop.saturating_sub(1);
-        let offset = data.offset;
-        data.offset += u64::from(len);
-        data.read_since_info += u64::from(len);
-        match (filled.then, self.stage) {
-            (Then::Pause, Stage::Rest) if !in_flight_across_the_change => {
-                return Err(CallError::because(Errno::ENOMSG, "paused in stop-copy, where only an end may follow"));
+        match &mut self.what {
+            What::Device(data) => {
+                let (offset, then) = data.read(now, self.stage, filled, poll)?;
+                Ok((offset, len, then))
             }
-            (Then::End, Stage::Rest) if !in_flight_across_the_change => data.end = true,
-            (Then::End | Then::Pause, Stage::PreCopy) => {
-                data.paused = true;
-                // Asking is what makes new data, but not more often than this.
-                if data.ask_at != Duration::MAX {
-                    data.ask_at = now.max(data.asked_at + poll);
-                }
-            }
-            _ => {}
+            What::Memory(_) => Ok((asked, len, filled.then)),
         }
-        Ok((offset, len, filled.then))
     }
 
     /// What is left of it for now.
     fn left(&self) -> Estimate {
         match &self.what {
-            What::Device(DeviceData { info: Some(info), .. }) if self.stage == Stage::PreCopy => self.after_info(*info),
-            What::Device(_) if self.stage == Stage::Ended => Estimate::Known(0),
-            // Without pre-copy, all that the device announced flows now.
-            What::Device(data) if data.info.is_none() && self.stage == Stage::Rest => match self.expected {
-                Estimate::Known(size) => Estimate::Known(size.saturating_sub(data.offset)),
-                Estimate::Unknown => Estimate::Unknown,
-            },
-            What::Device(_) => Estimate::Unknown,
-            What::Memory(pages) if self.stage == Stage::PreCopy => {
-                Estimate::Known(pages.dirty.count().max(pages.last_round) * pages.page_size)
-            }
-            What::Memory(pages) => Estimate::Known(pages.dirty.count() * pages.page_size),
-        }
-    }
-
-    fn after_info(&self, info: PreCopyInfo) -> Estimate {
-        let What::Device(data) = &self.what else { return Estimate::Known(0) };
-        match info.initial + info.dirty {
-            Estimate::Known(bytes) => Estimate::Known(bytes.saturating_sub(data.read_since_info)),
-            Estimate::Unknown => Estimate::Unknown,
+            What::Device(data) => data.left(self.stage),
+            What::Memory(pages) => pages.left(self.stage),
         }
     }
 
     fn is_initial_loaded(&self) -> bool {
         match &self.what {
-            What::Device(data) => self.stage != Stage::PreCopy || data.initial == Initial::Loaded,
+            What::Device(data) => self.stage != Stage::PreCopy || data.is_initial_loaded(),
             What::Memory(_) => true,
         }
     }
