@@ -98,6 +98,7 @@ impl Core {
     /// The threads stand: the machine begins.
     pub(super) fn begin(&self, posts: Posts) {
         self.state().posts = Some(posts);
+        self.changed.notify_all();
         self.input(Input::Tick);
     }
 
@@ -118,7 +119,11 @@ impl Core {
     /// Lets the machine do something, and carries out what it asks for. `None` once the session is over.
     fn turn<T>(&self, act: impl FnOnce(&mut Machine, Duration) -> T) -> Option<T> {
         let mut state = self.state();
-        if state.over || state.posts.is_none() {
+        // The receiving thread may have news before the last thread stands.
+        while state.posts.is_none() && !state.over {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.over {
             return None;
         }
         // A machine that panics has a bug: the session ends, and whoever waits for it is told.
