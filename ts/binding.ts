@@ -67,6 +67,8 @@ export declare class BindingModel {
   proof(): Promise<string | BindingError>
   /** In how many ticks the device ran, wherever it was. */
   counter(): Promise<bigint | BindingError>
+  /** What the device held when it last entered stop: after a restore, before it ran. */
+  get stopped(): BindingStopped | null
   /** How many pages of the memory do not hold what this device last wrote to them. */
   missed(memory: BindingGuestMemory): Promise<number | BindingError>
   /** How often the device was reset. */
@@ -247,6 +249,14 @@ export interface BindingSaveOptions {
   dryRun?: boolean
   /** Whether to leave out event and report frames. */
   noEvents?: boolean
+}
+
+/** What a device held when it last entered stop. */
+export interface BindingStopped {
+  /** As a proof. */
+  proof: string
+  /** In how many ticks it had run. */
+  counter: bigint
 }
 
 /** How a transport is opened. */

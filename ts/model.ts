@@ -96,6 +96,11 @@ export class Model {
     return settle(await this.#native.counter())
   }
 
+  /** What the device held when it last entered stop: after a restore, before it ran. Absent if it never did. */
+  get stopped(): { readonly proof: string; readonly counter: bigint } | undefined {
+    return this.#native.stopped ?? undefined
+  }
+
   /** How many pages of the memory do not hold what this device last wrote to them. */
   async missed(memory: GuestMemory): Promise<number> {
     return settle(await this.#native.missed(GuestMemory.nativeOf(memory)))

@@ -13,7 +13,7 @@ use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracke
 
 use crate::cleanup::{Live, end_with_environment};
 use crate::error::{call_failed, closed, not_opened};
-use crate::model::{BindingGuestMemory, BindingModel};
+use crate::model::{BindingGuestMemory, BindingModel, Stopped, Witness};
 use crate::promise::Answer;
 use crate::view::{View, count_buffer};
 
@@ -58,7 +58,7 @@ pub struct BindingDevice {
     protocol: &'static str,
     capabilities: Capabilities,
     passport: Vec<BindingPassportEntry>,
-    model: Option<ModelHandle>,
+    model: Option<(ModelHandle, Stopped)>,
 }
 
 /// Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to.
@@ -108,7 +108,7 @@ impl BindingDevice {
     /// The world around a software device, if it is one.
     #[napi(getter)]
     pub fn model(&self) -> Option<BindingModel> {
-        self.model.clone().map(BindingModel::new)
+        self.model.clone().map(|(model, stopped)| BindingModel::new(model, stopped))
     }
 
     /// Asks for the device's state.
@@ -211,7 +211,11 @@ impl BindingDevice {
 impl BindingDevice {
     /// On JavaScript's thread.
     fn new(env: Env, opened: Opened) -> Result<Self, Error> {
-        let Opened { device, trackers, model } = opened;
+        let Opened { mut device, trackers, model } = opened;
+        let model = model.map(|model| (model, Stopped::default()));
+        if let Some((model, stopped)) = &model {
+            device = Box::new(Witness::new(device, model.clone(), stopped.clone()));
+        }
         let capabilities = device.capabilities();
         let passport = device.passport().entries().iter().map(|entry| BindingPassportEntry {
             key: entry.key.clone(),
