@@ -141,6 +141,15 @@ fn bits_beyond_the_last_page_mean_nothing() {
 }
 
 #[test]
+fn count_and_emptiness_ignore_bits_beyond_the_last_page() {
+    for pages in [1, 63, 65, 100] {
+        let mut kernel = Bitmap::new(pages);
+        *kernel.words_mut().last_mut().expect("one word at least") = !0 << (pages % 64);
+        assert_eq!((kernel.count(), kernel.is_empty()), (0, true), "{pages} pages, and a tracker that sets more");
+    }
+}
+
+#[test]
 fn merging_bitmaps_of_other_lengths_keeps_to_the_own_length() {
     let (mut short, mut long) = (Bitmap::new(10), Bitmap::new(1000));
     long.fill();

@@ -56,6 +56,8 @@ pub(crate) struct End {
     pub(crate) closed: bool,
     /// What came was damaged: nothing more is read.
     pub(crate) deaf: bool,
+    /// Destination: the session has failed, and the caller lets no guest run.
+    pub(crate) failed: bool,
     /// Calls that will never return.
     pub(crate) stuck: u32,
 }

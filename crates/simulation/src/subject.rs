@@ -18,6 +18,8 @@ pub(crate) struct Subject {
     pub(crate) carries: bool,
     /// Whether any call to it went wrong, so that nobody can expect it to follow.
     pub(crate) excused: bool,
+    /// Whether it was ever asked to change.
+    pub(crate) touched: bool,
     /// It has broken, and its session was not told yet.
     pub(crate) unheard: bool,
     /// How often it was reset, and how often somebody tried.
@@ -50,6 +52,7 @@ impl Subject {
             found,
             carries: false,
             excused: false,
+            touched: false,
             unheard: false,
             resets: 0,
             resets_tried: 0,
@@ -180,6 +183,7 @@ impl Subject {
                 Ok(DeviceAnswer::State { state, resets: self.model.resets() })
             }
             DeviceCall::Reset => {
+                self.touched = true;
                 self.model.reset()?;
                 self.mood = Mood::Fine;
                 self.carries = false;
@@ -209,7 +213,13 @@ impl Subject {
     }
 
     fn set_state(&mut self, to: State, fault: Option<CallFault>) -> Result<(), CallError> {
-        self.carries |= to == State::Resuming;
+        self.touched = true;
+        let done = self.walk(to, fault);
+        self.carries |= self.model.current_state() == State::Resuming;
+        done
+    }
+
+    fn walk(&mut self, to: State, fault: Option<CallFault>) -> Result<(), CallError> {
         let Some(CallFault::Part(arcs, errno)) = fault else { return self.model.set_state(to) };
         let path = self.model.table().path(self.model.current_state(), to).unwrap_or_default();
         if let Some(part) = path.get(..usize::from(arcs)).and_then(|part| part.last()) {

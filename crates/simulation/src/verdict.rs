@@ -138,7 +138,7 @@ fn source_stays(world: &mut World) {
         for (device, before) in source.devices.iter().zip(before) {
             let works = device.truth() == Some(device.found) && device.counter() == before + u64::from(TICKS);
             // A device that went wrong may be lost or reset, and still has to have that name.
-            let named = device.excused && (outcome != Outcome::Returned || device.is_running());
+            let named = device.excused && (outcome != Outcome::Returned || device.is_running() || !device.touched);
             if !works && !named {
                 wrong = Some(format!("{} is in {:?}, and came to {outcome}", device.id, device.truth()));
             }

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use vfio_migration_protocol::EventKind;
 use vfio_migration_protocol::report::Side;
-use vfio_migration_protocol::session::{Action, Command, Input, Mode, NotNow, Output};
+use vfio_migration_protocol::session::{Action, Command, Input, Message, Mode, NotNow, Output};
 
 use crate::course::Line;
 use crate::dice::Dice;
@@ -315,6 +315,12 @@ impl World {
             (None, Action::Discard) => Step::Discard,
             (None, _) => Step::Disconnect,
         };
+        if matches!(action, Action::Send(Message::Failed(_), _)) {
+            // takeOver may be under way, or done: the caller is told, and takes it back.
+            let end = self.end(side);
+            (end.failed, end.guest.running) = (true, false);
+        }
+        let end = &self.ends[side as usize];
         let number = end.next_number();
         let of = work.as_ref().map_or_else(String::new, |work| work.subject(end));
         self.note(Some(side), format!("{number}: {step} {of}"));

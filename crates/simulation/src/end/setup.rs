@@ -146,6 +146,7 @@ impl World {
             dead: false,
             closed: false,
             deaf: false,
+            failed: false,
             stuck: 0,
         }
     }

@@ -195,7 +195,9 @@ impl End {
         refuse(fault).map_err(|_| "the caller's hook does not want to".to_owned())?;
         match hook {
             Hook::Pause(_) => self.guest.running = false,
-            Hook::Unpause(_) | Hook::TakeOver => self.guest.running = true,
+            Hook::Unpause(_) => self.guest.running = true,
+            // A caller that was told of the failure meanwhile lets nothing run.
+            Hook::TakeOver => self.guest.running = !self.failed,
             Hook::Configure => {}
         }
         Ok(())
