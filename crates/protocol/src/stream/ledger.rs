@@ -103,13 +103,14 @@ impl Ledger {
     }
 
     /// Whether data may come now, and what stands for its end.
-    pub(super) fn may_flow(&self, at: u64, frame: &'static str) -> Result<(), StreamError> {
-        self.may_go_on(at, frame)?;
-        match self.stage {
-            Stage::Flowing => Ok(()),
-            Stage::Offered => Err(StreamError::Order { at, frame, rule: "\"begin\" comes before it" }),
-            _ => Err(StreamError::Order { at, frame, rule: "nothing is moved after \"cancelled\" or \"given-up\"" }),
-        }
+    fn may_flow(&self, at: u64, frame: &'static str) -> Result<(), StreamError> {
+        let rule = match self.stage {
+            Stage::Flowing => return Ok(()),
+            Stage::Offered => "\"begin\" comes before it",
+            Stage::GivenUp | Stage::Cancelled => "nothing is moved after \"cancelled\" or \"given-up\"",
+            Stage::Ended => "nothing comes after \"end\"",
+        };
+        Err(StreamError::Order { at, frame, rule })
     }
 
     /// Whether this data may come now.

@@ -80,10 +80,9 @@ impl Preamble {
             CONNECTED => Mode::Connected,
             other => return Err(StreamError::Unknown { at: 0, field: "the mode", found: u64::from(other) }),
         };
-        let zero = |field, bytes: &[u8]| match bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte))
-        {
-            0 if bytes.iter().all(|byte| *byte == 0) => Ok(()),
-            found => Err(StreamError::Unknown { at: 0, field, found }),
+        let zero = |field, bytes: &[u8]| match bytes.iter().find(|byte| **byte != 0) {
+            None => Ok(()),
+            Some(byte) => Err(StreamError::Unknown { at: 0, field, found: u64::from(*byte) }),
         };
         zero("the flags of the preamble", &bytes[14..16])?;
         zero("the epoch", &bytes[20..24])?;

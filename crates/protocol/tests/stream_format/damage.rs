@@ -3,7 +3,7 @@
 use std::thread;
 
 use vfio_migration_protocol::session::{Fault, Mode};
-use vfio_migration_protocol::stream::{Decoder, Encoder, HEADER_LEN, Part, StreamError};
+use vfio_migration_protocol::stream::{Decoder, Encoder, HEADER_LEN, Part, Preamble, StreamError};
 
 use crate::sample::{self, Random, joined, open, read, read_back};
 
@@ -334,6 +334,30 @@ fn what_was_refused_stays_refused() {
     assert_eq!(decoder.header(&sound), Err(error.clone()));
     assert_eq!(decoder.payload(header, &stream[at + HEADER_LEN..][..header.len()]), Err(error.clone()));
     assert_eq!(decoder.finish(), Err(error));
+}
+
+#[test]
+fn the_place_of_the_damage() {
+    let (decoder, stream, at) = before_a_header();
+    let start = at as u64;
+    let sound: [u8; HEADER_LEN] = stream[at..at + HEADER_LEN].try_into().unwrap();
+    let header = decoder.clone().header(&sound).unwrap();
+    assert!(!header.is_empty() && header.len() == 64 && header.data() == Some(sample::RAM));
+    let payload = |bytes: &[u8]| decoder.clone().payload(header, bytes).unwrap_err();
+    let damaged = payload(&[0; 64]);
+    assert!(matches!(damaged, StreamError::Checksum { at, part: Part::Payload, .. } if at == start + 64), "{damaged}");
+    assert_eq!(payload(&[0; 3]), StreamError::Truncated { at: start + 67, part: Part::Payload });
+    assert_eq!(decoder.cut_short(63), StreamError::Truncated { at: start + 63, part: Part::Header });
+    assert_eq!(decoder.cut_short(64), StreamError::Truncated { at: start + 64, part: Part::Payload });
+    assert_eq!(Preamble::cut_short(63), StreamError::Truncated { at: 63, part: Part::Preamble });
+    assert_eq!(Preamble::cut_short(64), StreamError::Truncated { at: 64, part: Part::Table });
+    let preamble = Preamble::parse(stream[..64].try_into().unwrap()).unwrap();
+    let error = preamble.open(&stream[64..70]).unwrap_err();
+    assert_eq!(error, StreamError::Truncated { at: 70, part: Part::Table });
+    // A frame that is not next is refused before its payload is read.
+    let mut next = decoder.clone();
+    next.payload(header, &stream[at + HEADER_LEN..][..64]).unwrap();
+    assert!(matches!(next.header(&sound), Err(StreamError::Sequence { expected: 5, found: 4, .. })));
 }
 
 #[test]

@@ -132,6 +132,12 @@ fn nothing_is_moved_after_given_up_or_cancelled() {
     });
     assert_order(data, 1, rule);
     // Whoever was cancelled may still be told what came of it, and whoever is in doubt may always be asked.
+    let end = forward(Mode::OneWay, |f| {
+        f.all_ended();
+        cancelled(f);
+        f.end(0x8006, NONE)
+    });
+    assert_order(end, 4, rule);
     let report = forward(Mode::OneWay, |f| {
         cancelled(f);
         f.frame(0x0002, NONE, 0, 0, b"{}")
@@ -238,6 +244,11 @@ fn a_header_is_not_taken_by_another_decoder() {
     assert!(matches!(one.payload(second, b"longer"), Err(StreamError::Truncated { .. })));
 }
 
+fn broken_back(message: Message) {
+    let mut encoder = Encoder::back(sample::back_key());
+    assert!(std::panic::catch_unwind(move || encoder.message(&message)).is_err());
+}
+
 fn broken(mode: Mode, session: impl FnOnce(&mut Encoder) + std::panic::UnwindSafe) {
     let (mut encoder, _) = Encoder::forward(&sample::offer(mode)).unwrap();
     let panic = std::panic::catch_unwind(move || session(&mut encoder)).unwrap_err();
@@ -258,6 +269,32 @@ fn an_encoder_writes_nothing_that_would_be_refused() {
     broken(Mode::OneWay, |e| _ = e.data(GPU, 0, 0, true, None, 0));
     broken(Mode::OneWay, |e| _ = e.data(RAM, 8192, 1, false, None, 0));
     broken(Mode::OneWay, |e| _ = e.data(RAM, 0, 4097, false, None, 0));
+    let end_all = |e: &mut Encoder| {
+        e.message(&Message::Begin);
+        for object in [NET, GPU, RAM] {
+            e.message(&Message::ObjectEnd(object));
+        }
+    };
+    broken(Mode::Connected, |e| {
+        e.message(&Message::Begin);
+        e.message(&Message::Begin);
+    });
+    broken(Mode::Connected, |e| {
+        e.message(&Message::Begin);
+        e.message(&Message::GivenUp);
+    });
+    broken(Mode::Connected, move |e| {
+        end_all(e);
+        e.message(&Message::GivenUp);
+        e.message(&Message::GivenUp);
+    });
+    broken(Mode::OneWay, |e| {
+        e.message(&Message::Cancelled("why".into()));
+        e.data(NET, 0, 1, false, None, 0);
+    });
+    broken_back(Message::Ack(Object(3), 0));
+    broken_back(Message::InitialLoaded(Object(3), 0));
+    broken_back(Message::GivenUp);
     broken(Mode::OneWay, |e| {
         for object in [NET, GPU, RAM] {
             e.message(&Message::ObjectEnd(object));

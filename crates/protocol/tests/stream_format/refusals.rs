@@ -72,7 +72,7 @@ fn reserved_parts_of_the_preamble() {
     {
         let error = changed_head(|head| head[at] = 0x80);
         assert!(error.is_incompatible(), "{error}");
-        assert!(matches!(error, StreamError::Unknown { field: named, .. } if named == field), "{error}");
+        assert!(matches!(error, StreamError::Unknown { field: named, found: 0x80, .. } if named == field), "{error}");
     }
     for mode in [0, 3, 255] {
         assert!(matches!(changed_head(|head| head[12] = mode), StreamError::Unknown { field: "the mode", .. }));

@@ -68,6 +68,9 @@ fn a_reason_that_is_too_long_is_cut_between_characters() {
     let read = read_back(&frames);
     assert_eq!(read.result, Ok(()));
     assert_eq!(read.messages, [Message::Failed(text[..MAX_REASON - 1].into())]);
+    let mut encoder = Encoder::back(sample::back_key());
+    let read = read_back(&encoder.message(&Message::Failed("x".repeat(MAX_REASON + 1))));
+    assert_eq!(read.messages, [Message::Failed("x".repeat(MAX_REASON))]);
 }
 
 #[test]
@@ -98,6 +101,32 @@ fn the_largest_head_fits() {
     let (_, head) = Encoder::forward(&offer).unwrap();
     let (opened, rest) = open(&head).unwrap();
     assert!(opened.offer == offer && rest.is_empty());
+}
+
+#[test]
+fn the_smallest_and_the_longest_table() {
+    let mut offer = sample::offer(Mode::OneWay);
+    offer.objects.drain(..2);
+    offer.objects[0].id = "a".into();
+    let (_, head) = Encoder::forward(&offer).unwrap();
+    assert_eq!((head.len(), &open(&head).unwrap().0.offer), (64 + 28, &offer));
+
+    let with = |last: usize| {
+        let entries = (0..255).map(|i| (format!("{i:03}"), "x".repeat(4096))).chain([("255".into(), "x".repeat(last))]);
+        let passport = entries.fold(Passport::new(), |passport, (key, value)| passport.says(key, value));
+        let (protocol, capabilities) = (Protocol::Fsm, Capabilities::STOP_COPY);
+        let kind = ObjectKind::Device { protocol, capabilities, passport };
+        let device = ObjectDescription { id: "d".into(), kind, size: Estimate::Unknown };
+        let objects = vec![device];
+        Offer { session: [0; 16], mode: Mode::OneWay, chunk: CHUNK, objects }
+    };
+    let (_, shorter) = Encoder::forward(&with(0)).unwrap();
+    let room = 64 + (1 << 20) - shorter.len();
+    let longest = with(room);
+    let (_, head) = Encoder::forward(&longest).unwrap();
+    assert_eq!(head.len(), 64 + (1 << 20));
+    assert!(open(&head).unwrap().0.offer == longest);
+    assert_eq!(Encoder::forward(&with(room + 1)).map(|_| ()), Err(HeadError::Table((1 << 20) + 1)));
 }
 
 #[test]
@@ -146,6 +175,22 @@ fn memory_may_fill_its_address_space() {
     let (mut encoder, mut stream) = Encoder::forward(&offer).unwrap();
     stream.extend(sample::data(&mut encoder, Object(2), u64::MAX - 3, b"end").bytes);
     assert_eq!(read(&stream).messages.len(), 1);
+}
+
+#[test]
+fn the_end_is_known() {
+    let pieces = sample::stream(Mode::OneWay);
+    let stream = joined(&pieces);
+    let (opened, mut rest) = open(&stream).unwrap();
+    let mut decoder = opened.decoder;
+    while let Some((head, after)) = rest.split_first_chunk() {
+        assert!(!decoder.is_ended());
+        let header = decoder.header(head).unwrap();
+        decoder.payload(header, &after[..header.len()]).unwrap();
+        rest = &after[header.len()..];
+    }
+    assert!(decoder.is_ended());
+    assert_eq!(decoder.at(), stream.len() as u64);
 }
 
 #[test]
