@@ -82,9 +82,9 @@ impl Course {
 
     /// Bytes a second over the time in which data flowed.
     pub(super) fn rate(&self) -> Option<u64> {
-        let (first, last) = self.flow?;
+        let (first, last) = self.flow.filter(|_| self.bytes > 0)?;
         let micros = last.saturating_sub(first).as_micros();
-        u64::try_from(u128::from(self.bytes) * 1_000_000 / micros.max(1)).ok()
+        u64::try_from((u128::from(self.bytes) * 1_000_000).checked_div(micros)?).ok()
     }
 
     /// When a phase was entered first.

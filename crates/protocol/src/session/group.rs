@@ -45,8 +45,8 @@ struct Pending {
     since: Duration,
     overdue: bool,
     cause: Cause,
-    /// The request that failed, if this call reads the state back after one.
-    after: Option<(State, CallError)>,
+    /// What failed, if this call reads the state back after it: a request for a state, or a reset (`None`).
+    after: Option<(Option<State>, CallError)>,
 }
 
 /// What came of something that was asked of a device.
@@ -68,6 +68,15 @@ pub(super) enum Settled {
     PreCopyInfo(Result<PreCopyInfo, CallError>),
     /// To [`DeviceCall::DataSize`].
     DataSize,
+}
+
+impl Settled {
+    fn failed(request: Option<State>, error: CallError) -> Self {
+        match request {
+            Some(to) => Self::Failed { to, error },
+            None => Self::ResetFailed(error),
+        }
+    }
 }
 
 impl Group {
@@ -120,11 +129,38 @@ impl Group {
         self.members.iter().find(|member| self.len() > 1 && member.table.grace(State::Running).is_none())
     }
 
-    /// Asks every device for its state.
+    /// Asks every device for its state, for the first time.
     pub(super) fn read_states(&mut self, course: &mut Course) {
         for member in &mut self.members {
             member.ask(course, DeviceCall::State, Cause::Found);
         }
+    }
+
+    /// Asks every device that was ever asked to change for its state: where a way back begins, nothing is assumed.
+    pub(super) fn read_states_again(&mut self, course: &mut Course) {
+        for member in self.members.iter_mut().filter(|member| member.touched) {
+            member.ask(course, DeviceCall::State, Cause::Failure);
+        }
+    }
+
+    /// A barrier: asks each device for the state that `to` names, if it names one and the device is not there. A device
+    /// without a path to it is a failure: a session does not go on without one of its devices.
+    pub(super) fn request_all(
+        &mut self,
+        course: &mut Course,
+        cause: Cause,
+        to: impl Fn(&Member) -> Option<State>,
+    ) -> Result<(), Failure> {
+        let stuck = |member: &&Member| to(member).is_some_and(|to| !member.can_reach(to));
+        if let Some(member) = self.members.iter().find(stuck) {
+            return Err(member.is_stuck());
+        }
+        for member in &mut self.members {
+            if let Some(to) = to(member).filter(|to| Some(*to) != member.state) {
+                member.request(course, to, cause);
+            }
+        }
+        Ok(())
     }
 
     /// Devices whose outstanding call has just passed the deadline.
@@ -183,14 +219,23 @@ impl Member {
         course.act(Action::Call(self.object, call));
     }
 
-    /// Asks for a state that the table has a path to. Answers whether there is one; without one nothing is asked.
-    pub(super) fn request(&mut self, course: &mut Course, to: State, cause: Cause) -> bool {
-        let legal = self.state.is_some_and(|from| self.table.path(from, to).is_ok());
-        if legal {
+    /// Whether the table has a path there.
+    pub(super) fn can_reach(&self, to: State) -> bool {
+        self.state.is_some_and(|from| self.table.path(from, to).is_ok())
+    }
+
+    /// Asks for a state, if the table has a path there: an illegal arc is never asked for.
+    pub(super) fn request(&mut self, course: &mut Course, to: State, cause: Cause) {
+        if self.can_reach(to) {
             self.touched = true;
             self.ask(course, DeviceCall::SetState(to), cause);
         }
-        legal
+    }
+
+    fn is_stuck(&self) -> Failure {
+        let state = self.state.map_or_else(|| "unreadable".into(), |state| state.to_string());
+        let what = format!("it is in {state}, from where no arc leads on");
+        Failure { fault: Fault::Device, what, object: Some(self.id.clone()), error: None }
     }
 
     pub(super) fn reset(&mut self, course: &mut Course) {
@@ -219,18 +264,11 @@ impl Member {
                     self.found = Some(state);
                 }
                 self.arrive(course, &[state], took, cause);
-                match pending.after {
-                    // What it was asked for is where it is: the driver failed after the change (EMFILE, EFAULT).
-                    Some((to, error)) => Settled::Failed { to, error },
-                    None => Settled::Reached,
-                }
+                pending.after.map_or(Settled::Reached, |(request, error)| Settled::failed(request, error))
             }
             (DeviceCall::State, Err(error)) => {
                 self.state = None;
-                match pending.after {
-                    Some((to, error)) => Settled::Failed { to, error },
-                    None => Settled::Unreadable(error),
-                }
+                pending.after.map_or(Settled::Unreadable(error), |(request, error)| Settled::failed(request, error))
             }
             (DeviceCall::SetState(to), Ok(DeviceAnswer::Done { resets })) => {
                 self.resets_now = resets.or(self.resets_now);
@@ -238,14 +276,7 @@ impl Member {
                 self.arrive(course, &path, took, pending.cause);
                 Settled::Reached
             }
-            (DeviceCall::SetState(to), Err(error)) => {
-                let since = course.now;
-                let after = Some((to, error));
-                self.call =
-                    Some(Pending { call: DeviceCall::State, since, overdue: false, cause: Cause::Failure, after });
-                course.act(Action::Call(self.object, DeviceCall::State));
-                Settled::Pending
-            }
+            (DeviceCall::SetState(to), Err(error)) => self.read_back(course, Some(to), error),
             (DeviceCall::Reset, Ok(DeviceAnswer::Done { resets })) => {
                 self.resets_asked += 1;
                 self.resets_now = resets.or(self.resets_now);
@@ -255,9 +286,8 @@ impl Member {
             }
             (DeviceCall::Reset, Err(error)) => {
                 self.resets_asked += 1;
-                self.state = None;
                 course.emit(EventKind::Reset { device: self.id.clone(), now: None });
-                Settled::ResetFailed(error)
+                self.read_back(course, None, error)
             }
             (DeviceCall::PreCopyInfo, Ok(DeviceAnswer::PreCopyInfo(info))) => Settled::PreCopyInfo(Ok(info)),
             (DeviceCall::PreCopyInfo, Err(error)) => Settled::PreCopyInfo(Err(error)),
@@ -270,6 +300,13 @@ impl Member {
             }
             (call, Ok(answer)) => unreachable!("the driver answered {call} with {answer:?}"),
         }
+    }
+
+    fn read_back(&mut self, course: &mut Course, request: Option<State>, error: CallError) -> Settled {
+        let (call, cause, after) = (DeviceCall::State, Cause::Failure, Some((request, error)));
+        self.call = Some(Pending { call, since: course.now, overdue: false, cause, after });
+        course.act(Action::Call(self.object, call));
+        Settled::Pending
     }
 
     fn arrive(&mut self, course: &mut Course, path: &[State], took: Duration, cause: Cause) {

@@ -41,6 +41,15 @@ pub const MAX_CHUNK: u32 = 64 << 20;
 /// Most chunks in flight on a channel.
 pub const MAX_DEPTH: u32 = 1024;
 
+/// Longest wait that means anything: ten years. Longer options are taken for it, so that no sum of times overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How often an end says that it is still here: every third of its deadline, and every second at the least, since the
+/// other end may have a shorter deadline.
+fn alive_interval(deadline: Duration) -> Duration {
+    (deadline / 3).min(Duration::from_secs(1))
+}
+
 /// An object's place in the stream's table of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Object(pub u32);

@@ -99,3 +99,24 @@ impl Default for RestoreOptions {
         Self { deadline: Duration::from_secs(30), run: None, no_p2p_traffic: false }
     }
 }
+
+impl SaveOptions {
+    /// Times within bounds that cannot overflow, and no question asked more often than every millisecond.
+    pub(super) fn bounded(self) -> Self {
+        let bound = |time: Duration| time.min(super::LONGEST);
+        Self {
+            deadline: bound(self.deadline),
+            max_pre_copy: bound(self.max_pre_copy),
+            downtime_budget: bound(self.downtime_budget),
+            poll_interval: bound(self.poll_interval).max(Duration::from_millis(1)),
+            ..self
+        }
+    }
+}
+
+impl RestoreOptions {
+    /// Times within bounds that cannot overflow.
+    pub(super) fn bounded(self) -> Self {
+        Self { deadline: self.deadline.min(super::LONGEST), ..self }
+    }
+}

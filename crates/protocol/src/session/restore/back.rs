@@ -1,18 +1,21 @@
 //! The ways back: refused (devices are reset) and failed (devices go back to stop and are kept).
 
+use super::super::group::Member;
 use super::super::options::Unrecoverable;
 use super::super::recovery::{Doing, Remedy, remedy};
-use super::super::{Failure, Message, Object};
+use super::super::{Failure, Fault, Message, Object};
 use super::{Restore, Stage};
 use crate::event::{Cause, Phase};
 use crate::report::Side;
-use crate::{CallError, Outcome, State};
+use crate::{CallError, EventKind, Outcome, State};
 
 /// How far a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Down {
-    /// Calls are still outstanding: nothing is said before they have returned.
+    /// Calls are still outstanding: `refused` is not said before they have returned.
     Settling,
+    /// Devices say where they are.
+    Reading,
     Resetting,
 }
 
@@ -21,6 +24,8 @@ pub(super) enum Down {
 pub(super) enum Fall {
     /// Calls are still outstanding.
     Settling,
+    /// Devices say where they are.
+    Reading,
     /// Devices that run enter their grace state.
     Grace,
     /// Devices go to stop.
@@ -31,9 +36,11 @@ impl Restore {
     /// Something failed. What that means depends on whether a device was asked to leave stop.
     pub(super) fn fail(&mut self, failure: Failure) {
         match self.stage {
-            Stage::Ended | Stage::Closing | Stage::Down(_) | Stage::Fall(_) | Stage::InDoubt => {
-                self.course.fail(failure);
+            // The guest runs here; what is odd now is worth a word and no more.
+            Stage::Closing => {
+                self.course.emit(EventKind::Failed { object: failure.object.clone(), what: failure.to_string() });
             }
+            Stage::Ended | Stage::Down(_) | Stage::Fall(_) | Stage::InDoubt => self.course.fail(failure),
             _ if self.has_left => self.fall(failure),
             _ => {
                 self.course.fail(failure);
@@ -42,7 +49,24 @@ impl Restore {
         }
     }
 
-    pub(super) fn go_down(&mut self) {
+    /// A call passed its deadline. What waits for its answer does not keep the source waiting.
+    pub(super) fn is_overdue(&mut self, failure: Failure) {
+        let (first, why) = (!matches!(self.stage, Stage::Down(_) | Stage::Fall(_)), failure.to_string());
+        if first && self.peer.given_up && !self.has_left {
+            // Whether the device has left cannot be known before the call returns.
+            return self.fall(failure);
+        }
+        if first {
+            self.fail(failure);
+        }
+        // The source owns the guest: `failed` is as good as `refused`, which may be said only once all has settled.
+        if matches!(self.stage, Stage::Down(Down::Settling)) && !self.peer.given_up && self.peer.listens() {
+            self.course.send(Message::Failed(why));
+            self.peer.answered = true;
+        }
+    }
+
+    fn go_down(&mut self) {
         self.stage = Stage::Down(Down::Settling);
         self.course.enter(Phase::Returning);
         self.intake.let_go(&mut self.course);
@@ -51,11 +75,15 @@ impl Restore {
     pub(super) fn step_down(&mut self, down: Down) {
         match down {
             Down::Settling => {
+                self.stage = Stage::Down(Down::Reading);
+                self.devices.read_states_again(&mut self.course);
+            }
+            Down::Reading => {
                 let rests = self.devices.iter().all(|member| !member.touched || member.is_at_rest());
                 if self.peer.given_up && !rests {
                     // It cannot be said of a broken device that it never runs.
                     let why = self.why();
-                    return self.fall(Failure::new(super::Fault::Device, why));
+                    return self.fall(Failure::new(Fault::Device, why));
                 }
                 self.refuse();
                 self.reset_all();
@@ -115,6 +143,10 @@ impl Restore {
     pub(super) fn step_fall(&mut self, fall: Fall) {
         match fall {
             Fall::Settling => {
+                self.stage = Stage::Fall(Fall::Reading);
+                self.devices.read_states_again(&mut self.course);
+            }
+            Fall::Reading => {
                 self.stage = Stage::Fall(Fall::Grace);
                 for member in self.devices.iter_mut() {
                     let treated = remedy(Side::Restore, Doing::Running, member.state, Unrecoverable::Leave);
@@ -143,7 +175,7 @@ impl Restore {
 
     /// The source wants the guest back. Only who has surely not run it can say so.
     pub(super) fn withdraw(&mut self) {
-        let rests = self.devices.iter().all(super::super::group::Member::is_at_rest);
+        let rests = self.devices.iter().all(Member::is_at_rest);
         match self.stage {
             // It runs: that settles it.
             Stage::Closing => self.course.send(Message::Running),
@@ -158,14 +190,14 @@ impl Restore {
             }
             _ => {
                 self.peer.asks_to_withdraw = true;
-                self.fail(Failure::new(super::Fault::Refused, "the source takes the guest back"));
+                self.fail(Failure::new(Fault::Refused, "the source takes the guest back"));
             }
         }
     }
 
     /// The caller knows that the source has the guest.
     pub(super) fn discard(&mut self) {
-        if !self.may_have_run && self.devices.iter().all(super::super::group::Member::is_at_rest) {
+        if !self.may_have_run && self.devices.iter().all(Member::is_at_rest) {
             self.refuse();
         }
         self.reset_all();

@@ -1,5 +1,6 @@
 //! The way forward: load, validate, and, once the guest was given up, run.
 
+use super::super::group::Member;
 use super::super::save::is_free;
 use super::super::{Failure, Fault, Hook, Message, Object, Offer};
 use super::matching::match_objects;
@@ -37,10 +38,10 @@ impl Restore {
     }
 
     pub(super) fn opened(&mut self, offer: &Offer) {
-        self.peer.opened(self.course.now, offer.mode);
         if self.stage != Stage::Waiting {
             return;
         }
+        self.peer.opened(self.course.now, offer.mode);
         match match_objects(offer, &self.objects) {
             Ok(places) => {
                 self.intake.matched(places);
@@ -69,8 +70,17 @@ impl Restore {
     fn enter_resuming(&mut self) {
         self.stage = Stage::Entering;
         self.course.enter(Phase::Preparing);
-        for member in self.devices.iter_mut() {
-            member.request(&mut self.course, State::Resuming, Cause::Forward);
+        self.barrier(|_| Some(State::Resuming));
+    }
+
+    /// Asks every device for a state; whether all of them can get there. If not, that is a failure.
+    fn barrier(&mut self, to: impl Fn(&Member) -> Option<State>) -> bool {
+        match self.devices.request_all(&mut self.course, Cause::Forward, to) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.fail(failure);
+                false
+            }
         }
     }
 
@@ -80,7 +90,7 @@ impl Restore {
         while self.stage == Stage::Loading
             && let Some((message, chunk)) = self.intake.next_held()
         {
-            self.take(&message, chunk);
+            self.received(message, chunk);
         }
     }
 
@@ -92,9 +102,7 @@ impl Restore {
 
     fn validate(&mut self) {
         self.stage = Stage::Validating;
-        for member in self.devices.iter_mut() {
-            member.request(&mut self.course, State::Stop, Cause::Forward);
-        }
+        self.barrier(|_| Some(State::Stop));
     }
 
     fn say_loaded(&mut self) {
@@ -121,16 +129,17 @@ impl Restore {
         self.stage = Stage::Grace;
         self.course.enter(Phase::TakingOver);
         for member in self.devices.iter_mut() {
-            // Without a P2P state there is no path, and the device waits for the next step.
-            self.has_left |= member.request(&mut self.course, State::RunningP2p, Cause::Forward);
+            member.outcome = None;
         }
+        // A device without a P2P state waits for the next step.
+        let grace = |member: &Member| Some(State::RunningP2p).filter(|grace| member.table.has(*grace));
+        let any = self.devices.iter().any(|member| grace(member).is_some());
+        self.has_left |= self.barrier(grace) && any;
     }
 
     fn run(&mut self) {
         self.stage = Stage::Running;
-        for member in self.devices.iter_mut() {
-            self.has_left |= member.request(&mut self.course, State::Running, Cause::Forward);
-        }
+        self.has_left |= self.barrier(|_| Some(State::Running));
     }
 
     fn hand_over(&mut self) {
@@ -146,7 +155,7 @@ impl Restore {
         if self.peer.connected && !self.peer.gone {
             self.stage = Stage::Closing;
             self.course.enter(Phase::Finishing);
-            self.peer.heard_at = self.course.now;
+            self.peer.closing_since = self.course.now;
             self.course.send(Message::Running);
         } else {
             self.end();

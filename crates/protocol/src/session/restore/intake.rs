@@ -95,7 +95,7 @@ impl Intake {
                         (target.since, target.overdue) = (course.now, false);
                     }
                     course.flow_starts();
-                    target.queue.push_back(Item::Chunk { len, end: offset + u64::from(len) });
+                    target.queue.push_back(Item::Chunk { len, end: offset.saturating_add(u64::from(len)) });
                     let object = Object(u32::try_from(place).expect("objects are numbered with 32 bits"));
                     course.act(Action::Place { object, chunk, offset, len, segment_end });
                 }
@@ -128,7 +128,11 @@ impl Intake {
         let target = &mut self.objects[object.0 as usize];
         let Some(Item::Chunk { len, end }) = target.queue.pop_front() else { return Ok(()) };
         (target.since, target.overdue) = (course.now, false);
-        answer?;
+        if let Err(error) = answer {
+            // Its initial data is never loaded, and nobody waits for it any more.
+            target.queue.retain(|item| matches!(item, Item::Chunk { .. }));
+            return Err(error);
+        }
         target.bytes += u64::from(len);
         course.count(u64::from(len));
         if connected {
@@ -143,9 +147,14 @@ impl Intake {
         Ok(())
     }
 
+    /// Whether everything has come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.objects.iter().all(|target| target.ended)
+    }
+
     /// Whether everything has come and was written.
     pub(super) fn is_complete(&self) -> bool {
-        self.is_idle() && self.objects.iter().all(|target| target.ended)
+        self.is_idle() && self.has_ended()
     }
 
     /// Whether nothing is being written.

@@ -125,6 +125,7 @@ impl Restore {
     /// Fails with [`Fault::Usage`] where ids are missing or stand twice, and with [`Fault::Device`] for a group whose P2P
     /// DMA cannot be quiesced.
     pub fn new(options: RestoreOptions, objects: Vec<RestoreObject>) -> Result<Self, Failure> {
+        let options = options.bounded();
         for (place, object) in objects.iter().enumerate() {
             if objects[..place].iter().any(|other| other.id() == object.id()) {
                 return Err(Failure::new(Fault::Usage, format!("two objects have the id '{}'", object.id())));
@@ -192,8 +193,8 @@ impl Restore {
     pub fn command(&mut self, now: Duration, command: Command) -> Result<(), NotNow> {
         self.course.now = self.course.now.max(now);
         match (command, self.stage) {
-            (_, Stage::Ended | Stage::Down(_) | Stage::Closing) => Err(NotNow::Ending),
-            (Command::Cancel(_), Stage::InDoubt) => Err(NotNow::TooLate),
+            (Command::Cancel(_), Stage::InDoubt | Stage::Closing) => Err(NotNow::TooLate),
+            (_, Stage::Ended | Stage::Down(_) | Stage::Closing | Stage::Fall(_)) => Err(NotNow::Ending),
             (Command::Cancel(_), _) if self.has_left => Err(NotNow::TooLate),
             (Command::Cancel(why), _) => {
                 self.fail(Failure::new(Fault::Cancelled, why));
@@ -287,11 +288,9 @@ impl Restore {
             late.push((hook.to_string(), "hook".into()));
         }
         for (object, call) in late {
-            self.course.emit(EventKind::Overdue { object: object.clone(), call: call.clone() });
-            if !matches!(self.stage, Stage::Down(_) | Stage::Fall(_)) {
-                let what = format!("{object}: {call} has not returned within {} ms", deadline.as_millis());
-                self.fail(Failure::new(Fault::Deadline, what));
-            }
+            let what = format!("{object}: {call} has not returned within {} ms", deadline.as_millis());
+            self.course.emit(EventKind::Overdue { object, call });
+            self.is_overdue(Failure::new(Fault::Deadline, what));
         }
         self.watch_the_peer();
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::super::{Action, Chunk, Failure, Fault, Message, Mode};
+use super::super::{Action, Chunk, Failure, Fault, Message, Mode, alive_interval};
 use super::{Restore, Stage};
 use crate::event::Phase;
 use crate::{EventKind, Outcome};
@@ -21,6 +21,8 @@ pub(super) struct Peer {
     /// It was told that the guest will never run here, or it keeps the guest by itself.
     pub(super) answered: bool,
     pub(super) heard_at: Duration,
+    /// Since when the source may close.
+    pub(super) closing_since: Duration,
     pub(super) said_at: Duration,
 }
 
@@ -39,21 +41,31 @@ impl Peer {
 impl Restore {
     pub(super) fn received(&mut self, message: Message, chunk: Option<Chunk>) {
         self.peer.heard_at = self.course.now;
+        if let Message::Data { len, .. } = message
+            && (len > 0) != chunk.is_some()
+        {
+            return self.fail(Failure::new(Fault::Peer, "the source sent data whose length is not its own"));
+        }
         let broken = match message {
             Message::Alive | Message::Event(_) | Message::Report(_) => Ok(()),
             Message::Begin if self.stage == Stage::Accepted && !self.peer.begun => {
                 self.peer.begun = true;
                 Ok(())
             }
+            Message::Data { .. } | Message::ObjectEnd(_) | Message::End { .. } if self.is_not_ready() => {
+                self.intake.hold(message, chunk);
+                Ok(())
+            }
             Message::Data { .. } | Message::ObjectEnd(_) => {
                 match self.stage {
-                    Stage::Reading | Stage::Accepted | Stage::Entering => self.intake.hold(message, chunk),
                     Stage::Loading => self.take(&message, chunk),
                     _ => self.release(chunk),
                 }
                 Ok(())
             }
-            Message::GivenUp => match self.stage {
+            Message::GivenUp if self.peer.connected => match self.stage {
+                // The caller had claimed it, and was right.
+                _ if self.peer.given_up => Ok(()),
                 Stage::Loaded => {
                     self.peer.given_up = true;
                     self.take_over();
@@ -71,7 +83,7 @@ impl Restore {
                 }
                 _ => Err("given-up"),
             },
-            Message::Withdraw => {
+            Message::Withdraw if self.peer.connected => {
                 self.withdraw();
                 Ok(())
             }
@@ -86,7 +98,7 @@ impl Restore {
                 }
                 Ok(())
             }
-            Message::End { goes_on } if !self.peer.connected => {
+            Message::End { goes_on } if !self.peer.connected && self.intake.has_ended() => {
                 self.peer.end = Some(goes_on);
                 Ok(())
             }
@@ -97,7 +109,12 @@ impl Restore {
         }
     }
 
-    pub(super) fn take(&mut self, message: &Message, chunk: Option<Chunk>) {
+    /// Whether data that comes now has to wait until the devices are in resuming.
+    fn is_not_ready(&self) -> bool {
+        matches!(self.stage, Stage::Reading | Stage::Accepted | Stage::Entering)
+    }
+
+    fn take(&mut self, message: &Message, chunk: Option<Chunk>) {
         if let Err(what) = self.intake.take(&mut self.course, message, chunk, self.peer.connected) {
             self.release(chunk);
             self.fail(Failure::new(Fault::Peer, format!("the source sent {what}")));
@@ -152,33 +169,39 @@ impl Restore {
     /// Says that it is still here, and counts the source's silence.
     pub(super) fn watch_the_peer(&mut self) {
         let (now, deadline) = (self.course.now, self.options.deadline);
-        if self.peer.listens() && self.stage != Stage::Ended && now >= self.peer.said_at + deadline / 3 {
+        if self.says_alive() && now >= self.peer.said_at + alive_interval(deadline) {
             self.peer.said_at = now;
             self.course.send(Message::Alive);
+        }
+        if self.stage == Stage::Closing && now >= self.peer.closing_since + deadline {
+            self.end();
         }
         if self.counts_silence() && now >= self.peer.heard_at + deadline {
             self.peer.heard_at = now;
             let what = format!("the source was silent for {} ms", deadline.as_millis());
-            match self.stage {
-                Stage::Closing => self.end(),
-                _ => self.lose(Failure::new(Fault::Deadline, what)),
-            }
+            self.lose(Failure::new(Fault::Deadline, what));
         }
+    }
+
+    /// In doubt it says nothing: its silence is what tells the source that nobody is taking the guest over.
+    fn says_alive(&self) -> bool {
+        self.peer.listens() && !matches!(self.stage, Stage::InDoubt | Stage::Ended)
     }
 
     /// One-way streams come from files and pipes whose writer may take its time; their end is noticed all the same.
     fn counts_silence(&self) -> bool {
         match self.stage {
-            Stage::Waiting | Stage::Closing => true,
-            Stage::New | Stage::InDoubt | Stage::Ended | Stage::Down(_) | Stage::Fall(_) => false,
+            Stage::Waiting => true,
+            Stage::New | Stage::InDoubt | Stage::Closing | Stage::Ended | Stage::Down(_) | Stage::Fall(_) => false,
             _ => self.peer.connected && !self.peer.given_up,
         }
     }
 
     pub(super) fn peer_wake(&self) -> Option<Duration> {
         let deadline = self.options.deadline;
-        let says = (self.peer.listens() && self.stage != Stage::Ended).then_some(self.peer.said_at + deadline / 3);
+        let says = self.says_alive().then_some(self.peer.said_at + alive_interval(deadline));
         let hears = self.counts_silence().then_some(self.peer.heard_at + deadline);
-        says.into_iter().chain(hears).min()
+        let closes = (self.stage == Stage::Closing).then_some(self.peer.closing_since + deadline);
+        [says, hears, closes].into_iter().flatten().min()
     }
 }

@@ -12,6 +12,8 @@ use crate::{Outcome, State};
 pub(super) enum Back {
     /// Calls are still outstanding, the pause hook among them.
     Settling,
+    /// Devices say where they are.
+    Reading,
     /// Devices that stopped enter their grace state.
     Grace,
     /// Devices go to where the session found them.
@@ -36,13 +38,20 @@ impl Save {
         )
     }
 
-    /// Something failed, and the guest stays here.
+    /// Something of ours failed: while the guest is ours, the way back begins.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        match self.stage {
+            Stage::Back(_) => self.course.fail(failure),
+            _ if self.owns_the_guest() => self.go_back(failure),
+            // It is in doubt, or has left; that does not change.
+            _ => self.tell(&failure),
+        }
+    }
+
+    /// The guest stays here.
     pub(super) fn go_back(&mut self, failure: Failure) {
         let why = failure.to_string();
         self.course.fail(failure);
-        if matches!(self.stage, Stage::Back(_) | Stage::Ended) {
-            return;
-        }
         if self.is_connected() && self.peer.opened && !self.peer.is_over() {
             self.course.send(Message::Cancelled(why));
         }
@@ -57,19 +66,29 @@ impl Save {
         self.stage = Stage::Back(Back::Settling);
         self.course.enter(Phase::Returning);
         self.flow.dries_up();
+        for member in self.devices.iter_mut() {
+            member.outcome = None;
+        }
     }
 
     pub(super) fn step_back(&mut self, back: Back, settled: bool) -> bool {
         if !settled || !self.flow.is_settled() {
             return false;
         }
+        if self.peer.runs && back != Back::Unpausing {
+            self.course.failure = None;
+            self.finish(Outcome::Completed);
+            return true;
+        }
         match back {
             Back::Settling => {
+                self.stage = Stage::Back(Back::Reading);
+                self.devices.read_states_again(&mut self.course);
+            }
+            Back::Reading => {
+                self.stage = Stage::Back(Back::Grace);
                 self.treat_the_broken();
-                if self.devices.is_idle() {
-                    self.stage = Stage::Back(Back::Grace);
-                    self.ask_grace();
-                }
+                self.ask_grace();
             }
             Back::Grace => {
                 self.stage = Stage::Back(Back::Running);
@@ -94,18 +113,13 @@ impl Save {
         true
     }
 
-    /// Devices whose state no arc leads back from are reset, or given up, as the table says.
+    /// Devices whose state no arc leads back from are given up, as the table says. Those to be reset are reset when the
+    /// others run again: a reset device runs at once, and the barrier comes first.
     fn treat_the_broken(&mut self) {
         for member in self.devices.iter_mut().filter(|member| member.touched && !member.given_up) {
             match remedy(Side::Save, Doing::Forward, member.state, self.options.unrecoverable) {
-                Remedy::Reset => {
-                    member.given_up = true;
-                    member.reset(&mut self.course);
-                }
-                Remedy::Leave(outcome) => {
-                    member.given_up = true;
-                    member.outcome = Some(outcome);
-                }
+                Remedy::Reset => (member.given_up, member.outcome) = (true, Some(Outcome::Reset)),
+                Remedy::Leave(outcome) => (member.given_up, member.outcome) = (true, Some(outcome)),
                 _ => {}
             }
         }
@@ -124,8 +138,10 @@ impl Save {
     }
 
     fn ask_return(&mut self) {
-        for member in self.devices.iter_mut().filter(|member| member.touched && !member.given_up) {
-            if let Some(found) = member.found.filter(|found| Some(*found) != member.state) {
+        for member in self.devices.iter_mut().filter(|member| member.touched) {
+            if member.outcome == Some(Outcome::Reset) {
+                member.reset(&mut self.course);
+            } else if let Some(found) = member.found.filter(|found| Some(*found) != member.state && !member.given_up) {
                 member.request(&mut self.course, found, Cause::Back);
             }
         }
@@ -136,16 +152,14 @@ impl Save {
         let unrecoverable = self.options.unrecoverable;
         let member = self.devices.get_mut(object).expect("a device");
         self.course.fail(failure);
-        if back == Back::Settling {
-            // It was asked for on the way forward: the way back begins from where it is.
-            return;
-        }
-        if member.state == Some(to) {
+        // In settling it was asked for on the way forward: the way back begins from where it is.
+        if back == Back::Settling || member.state == Some(to) {
             return;
         }
         member.given_up = true;
         match remedy(Side::Save, Doing::Back, member.state, unrecoverable) {
-            Remedy::Reset => member.reset(&mut self.course),
+            Remedy::Reset if back == Back::Running => member.reset(&mut self.course),
+            Remedy::Reset => member.outcome = Some(Outcome::Reset),
             Remedy::Leave(outcome) => member.outcome = Some(outcome),
             other => unreachable!("the table has no {other:?} for a source's way back"),
         }

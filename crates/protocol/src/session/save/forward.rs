@@ -1,5 +1,6 @@
 //! The way forward: one barrier after the other.
 
+use super::super::group::Member;
 use super::super::{Action, CommitError, DeviceCall, Failure, Fault, Hook, Message, Mode, Object, Then};
 use super::{Pause, Save, Stage, is_free};
 use crate::event::{Cause, Phase};
@@ -159,20 +160,21 @@ impl Save {
     fn enter_grace(&mut self) {
         self.stage = Stage::Grace;
         self.course.enter(Phase::Grace);
-        for member in self.devices.iter_mut() {
-            let grace = member.state.and_then(|state| member.table.grace(state)).filter(|to| Some(*to) != member.state);
-            if let Some(to) = grace {
-                member.request(&mut self.course, to, Cause::Forward);
-            }
+        let grace = |member: &Member| member.state.and_then(|state| member.table.grace(state));
+        self.barrier(grace);
+    }
+
+    /// Asks every device for a state; if one cannot get there, the guest stays here.
+    fn barrier(&mut self, to: impl Fn(&Member) -> Option<State>) {
+        if let Err(failure) = self.devices.request_all(&mut self.course, Cause::Forward, to) {
+            self.fail(failure);
         }
     }
 
     fn enter_stop_copy(&mut self) {
         self.stage = Stage::Stopping;
         self.course.enter(Phase::Stopping);
-        for member in self.devices.iter_mut() {
-            member.request(&mut self.course, State::StopCopy, Cause::Forward);
-        }
+        self.barrier(|_| Some(State::StopCopy));
     }
 
     fn read_trackers_last(&mut self) {
@@ -203,6 +205,7 @@ impl Save {
             Mode::OneWay => {
                 self.stage = Stage::Committing;
                 self.course.enter(Phase::Loaded);
+                self.sink.committing = Some(self.course.now);
                 self.course.send(Message::End { goes_on: self.options.then == Then::Resume });
                 self.course.act(Action::Commit);
             }
@@ -220,12 +223,17 @@ impl Save {
 
     pub(super) fn committed(&mut self, answer: Result<(), CommitError>) {
         let snapshot = self.options.then == Then::Resume;
+        if !matches!(self.stage, Stage::Committing | Stage::InDoubt) {
+            return;
+        }
         match answer {
             Ok(()) if snapshot => {
                 self.verdict = Some(Outcome::Completed);
                 self.walk_back();
             }
             Ok(()) => {
+                // It may have been in doubt for a while.
+                self.course.failure = None;
                 self.course.emit(EventKind::GivenUp);
                 self.course.guest_runs = Some(self.course.now);
                 self.finish(Outcome::Completed);
@@ -264,9 +272,8 @@ impl Save {
         let failure = member.failed(&format!("changing to {to}"), error);
         match self.stage {
             Stage::Back(back) => self.change_back_failed(back, object, to, failure),
-            // The guest has left; what this device does now is worth a word and no more.
-            Stage::Finishing | Stage::Untracking => self.tell(&failure),
-            _ => self.go_back(failure),
+            // If the guest has left, what this device does now is worth a word and no more.
+            _ => self.fail(failure),
         }
     }
 
@@ -274,16 +281,12 @@ impl Save {
         let id = self.flow.objects[object.0 as usize].id.clone();
         let fault = if self.devices.get(object).is_some() { Fault::Device } else { Fault::Memory };
         let failure = Failure::of(fault, &id, "reading its data failed", error);
-        if self.owns_the_guest() && !self.flow.has_ended() {
-            self.go_back(failure);
-        } else {
-            self.tell(&failure);
-        }
+        if self.flow.has_ended() { self.tell(&failure) } else { self.fail(failure) }
     }
 
     pub(super) fn unreadable(&mut self, object: Object, error: CallError) {
         let id = self.devices.get(object).expect("a device").id.clone();
-        self.go_back(Failure::of(Fault::Device, &id, "its state cannot be read", error));
+        self.fail(Failure::of(Fault::Device, &id, "its state cannot be read", error));
     }
 
     /// A failure that changes nothing about the course.
@@ -298,10 +301,6 @@ impl Save {
         }
         let Err(why) = answer else { return };
         let failure = Failure::new(Fault::Hook, format!("the hook {hook} failed: {why}"));
-        match self.stage {
-            Stage::Back(_) => self.course.fail(failure),
-            _ if overdue => self.tell(&failure),
-            _ => self.go_back(failure),
-        }
+        if overdue { self.tell(&failure) } else { self.fail(failure) }
     }
 }

@@ -12,14 +12,15 @@ use super::course::Course;
 use super::group::{Group, Settled};
 use super::{
     Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Hook, Input, Mode, NotNow, Object,
-    ObjectDescription, ObjectKind, Offer, Output, Protocol, SaveOptions, TrackerAnswer, TrackerCall, TrackerIndex,
+    ObjectDescription, ObjectKind, Offer, Output, Protocol, SaveOptions, Then, TrackerAnswer, TrackerCall,
+    TrackerIndex,
 };
 use crate::event::Phase;
 use crate::report::{ObjectReport, Report, Side};
 use crate::{CallError, Capabilities, Errno, Estimate, EventKind, IovaRange, Outcome, Passport, State, Table};
 use back::Back;
 use flow::Flow;
-use peer::Peer;
+use peer::{Peer, Sink};
 use trackers::Trackers;
 
 /// What a [`Save`] moves.
@@ -82,6 +83,7 @@ pub struct Save {
     flow: Flow,
     trackers: Trackers,
     peer: Peer,
+    sink: Sink,
     stage: Stage,
     pause: Pause,
     /// The caller wants the switchover now.
@@ -147,6 +149,7 @@ impl Save {
     /// Fails with [`Fault::Usage`] where the options or the objects contradict each other, and with
     /// [`Fault::Device`] for a group whose P2P DMA cannot be quiesced: nothing was changed then.
     pub fn new(options: SaveOptions, session: [u8; 16], objects: Vec<SaveObject>) -> Result<Self, Failure> {
+        let options = options.bounded();
         check(&options, &objects)?;
         let mut devices = Group::default();
         let mut trackers = Trackers::default();
@@ -177,6 +180,7 @@ impl Save {
             flow,
             trackers,
             peer: Peer::default(),
+            sink: Sink::default(),
             stage: Stage::New,
             pause: Pause::No,
             requested: false,
@@ -202,7 +206,10 @@ impl Save {
             }
             Input::Sent(chunk) => self.flow.written(&mut self.course, chunk),
             Input::Hooked(hook, answer) => self.hooked(hook, answer),
-            Input::Committed(answer) => self.committed(answer),
+            Input::Committed(answer) => {
+                self.sink.committing = None;
+                self.committed(answer);
+            }
             Input::Received(message, _) => self.received(message),
             Input::Corrupt(fault, why) => self.peer_failed(Failure::new(fault, why)),
             Input::Disconnected(why) => self.disconnected(why),
@@ -217,11 +224,16 @@ impl Save {
     pub fn command(&mut self, now: Duration, command: Command) -> Result<(), NotNow> {
         self.course.now = self.course.now.max(now);
         match (command, self.stage) {
-            (_, Stage::Ended | Stage::Back(_) | Stage::Finishing | Stage::Untracking) => Err(NotNow::Ending),
             (
                 Command::Cancel(_) | Command::Switchover,
-                Stage::Committing | Stage::GivenUp | Stage::InDoubt | Stage::Withdrawing,
+                Stage::Committing
+                | Stage::GivenUp
+                | Stage::InDoubt
+                | Stage::Withdrawing
+                | Stage::Finishing
+                | Stage::Untracking,
             ) => Err(NotNow::TooLate),
+            (_, Stage::Ended | Stage::Back(_) | Stage::Finishing | Stage::Untracking) => Err(NotNow::Ending),
             (Command::Cancel(why), _) => {
                 self.go_back(Failure::new(Fault::Cancelled, why));
                 Ok(())
@@ -234,7 +246,7 @@ impl Save {
                 self.take_back(force);
                 Ok(())
             }
-            (Command::Discard, Stage::InDoubt | Stage::Withdrawing) => {
+            (Command::Discard, Stage::InDoubt) => {
                 // The caller has settled what was in doubt.
                 self.course.failure = None;
                 self.finish(Outcome::Completed);
@@ -318,30 +330,37 @@ impl Save {
             Settled::Failed { to, error } => self.change_failed(object, to, error),
             Settled::Unreadable(error) => self.unreadable(object, error),
             Settled::Reset => self.was_reset(object, true),
-            Settled::ResetFailed(_) => self.was_reset(object, false),
+            Settled::ResetFailed(error) => {
+                let failure = self.devices.get(object).expect("a device").failed("the reset", error);
+                self.course.fail(failure);
+                self.was_reset(object, false);
+            }
         }
     }
 
     fn tracked(&mut self, tracker: TrackerIndex, call: TrackerCall, answer: Result<TrackerAnswer, CallError>) {
         self.trackers.answered(self.course.now, tracker);
         match (call, answer) {
-            (TrackerCall::Start { .. }, Ok(TrackerAnswer::Started(page_size))) if page_size.is_power_of_two() => {
+            (TrackerCall::Start { ranges, .. }, Ok(TrackerAnswer::Started(page_size)))
+                if page_size.is_power_of_two() && ranges.iter().all(|range| is_whole(*range, page_size)) =>
+            {
                 self.trackers.logs(tracker, Some(page_size));
             }
             (TrackerCall::Start { .. }, answer) => {
-                let error = answer
-                    .err()
-                    .unwrap_or_else(|| CallError::because(Errno::EINVAL, "its page size is no power of two"));
+                let odd = || CallError::because(Errno::EINVAL, "guest memory is no whole number of its pages");
                 let what = "starting it failed; no device was asked for anything yet";
                 let id = format!("tracker {}", tracker.0);
-                self.go_back(Failure::of(Fault::Memory, &id, what, error));
+                self.fail(Failure::of(Fault::Memory, &id, what, answer.err().unwrap_or_else(odd)));
             }
-            (TrackerCall::Report { memory, page_size, .. }, Ok(TrackerAnswer::Dirty(bits))) => {
+            (TrackerCall::Report { memory, page_size, range }, Ok(TrackerAnswer::Dirty(bits)))
+                if bits.pages() >= range.length.div_ceil(page_size) =>
+            {
                 let bits = Some((&bits, page_size));
                 self.flow.reported(self.course.now, memory, bits, self.options.poll_interval);
             }
             (TrackerCall::Report { memory, .. }, answer) => {
-                let why = answer.err().map_or_else(|| "it gave no bitmap".into(), |error| error.to_string());
+                let why =
+                    answer.err().map_or_else(|| "it gave no bitmap of the range".into(), |error| error.to_string());
                 self.flow.reported(self.course.now, memory, None, self.options.poll_interval);
                 if self.trackers.is_logging(tracker) {
                     self.trackers.logs(tracker, None);
@@ -370,6 +389,7 @@ impl Save {
         late.extend(self.devices.overdue(now, deadline).into_iter().map(|(id, call)| (id, call.to_string())));
         late.extend(self.flow.overdue(now, deadline).into_iter().map(|id| (id, "read".into())));
         late.extend(self.trackers.overdue(now, deadline).into_iter().map(|id| (id, "call".into())));
+        late.extend(self.sink.overdue(now, deadline, &self.flow).map(|call| ("the stream".into(), call)));
         if let Some((hook, since, overdue @ false)) = &mut self.hook
             && now >= *since + deadline
         {
@@ -377,11 +397,13 @@ impl Save {
             late.push((hook.to_string(), "hook".into()));
         }
         for (object, call) in late {
-            self.course.emit(EventKind::Overdue { object: object.clone(), call: call.clone() });
-            let millis = deadline.as_millis();
-            let what = format!("{object}: {call} has not returned within {millis} ms");
+            let what = format!("{object}: {call} has not returned within {} ms", deadline.as_millis());
+            self.course.emit(EventKind::Overdue { object, call });
             if self.owns_the_guest() {
                 self.go_back(Failure::new(Fault::Deadline, what));
+            } else if self.stage == Stage::Committing && self.options.then == Then::Stop {
+                // Its answer settles it, if one ever comes.
+                self.in_doubt(what);
             }
         }
         self.watch_the_peer();
@@ -391,12 +413,13 @@ impl Save {
         let deadline = self.options.deadline;
         let hook = self.hook.filter(|(_, _, overdue)| !overdue).map(|(_, since, _)| since + deadline);
         let asks = self.stage == Stage::PreCopy;
-        let flows = asks || matches!(self.stage, Stage::Pausing | Stage::Draining);
+        let flows = asks || self.stage == Stage::Draining || (self.stage == Stage::Pausing && self.hook.is_some());
         let max_pre_copy = asks.then(|| self.pre_copy_since.saturating_add(self.options.max_pre_copy));
         let deadlines = [
             self.devices.next_deadline(deadline),
             self.flow.next_deadline(deadline),
             self.trackers.next_deadline(deadline),
+            self.sink.next_deadline(deadline, &self.flow),
             hook,
             asks.then(|| self.flow.next_ask()).flatten(),
             flows.then(|| self.flow.next_read()).flatten(),
@@ -413,6 +436,11 @@ impl Save {
         self.stage = Stage::Ended;
         self.ending = Some(Ending { failure: self.course.failure.clone(), report: self.report(self.course.now) });
     }
+}
+
+/// Whether a range is a whole number of pages.
+const fn is_whole(range: IovaRange, page_size: u64) -> bool {
+    range.iova.is_multiple_of(page_size) && range.length.is_multiple_of(page_size)
 }
 
 /// What the options and objects of a session must be before anything is done.
@@ -441,10 +469,16 @@ fn check(options: &SaveOptions, objects: &[SaveObject]) -> Result<(), Failure> {
         if objects[..place].iter().any(|other| other.id() == id) {
             return usage(format!("two objects have the id '{id}'"));
         }
-        if let SaveObject::Memory { range, page_size, .. } = object {
+        if let SaveObject::Memory { range, page_size, trackers, .. } = object {
             let pages = page_size.is_power_of_two() && *page_size >= 512 && *page_size <= u64::from(options.chunk);
-            let whole = pages && range.iova % page_size == 0 && range.length % page_size == 0;
-            if !whole || range.length == 0 || range.iova.checked_add(range.length).is_none() {
+            if trackers.iter().any(|tracker| tracker.0 as usize >= super::MAX_OBJECTS) {
+                return usage(format!("memory '{id}' has a tracker with a number above {}", super::MAX_OBJECTS));
+            }
+            if !pages
+                || !is_whole(*range, *page_size)
+                || range.length == 0
+                || range.iova.checked_add(range.length).is_none()
+            {
                 return usage(format!(
                     "memory '{id}' at {:#x} with {} bytes is no whole number of pages of {page_size} bytes, \
                      or a page does not fit a chunk",

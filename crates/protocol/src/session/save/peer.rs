@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use super::super::{Failure, Fault, Message};
+use super::super::{Action, Failure, Fault, Message, alive_interval};
+use super::back::Back;
+use super::flow::Flow;
 use super::{Save, Stage};
 use crate::event::Phase;
 use crate::{EventKind, Outcome};
@@ -17,9 +19,35 @@ pub(super) struct Peer {
     pub(super) loaded: bool,
     /// It said that it will not run the guest, or that it failed.
     has_refused: bool,
+    /// The caller took the guest back without its word.
+    forced: bool,
     gone: bool,
+    /// It runs the guest, which the caller is taking back by force.
+    pub(super) runs: bool,
     heard_at: Duration,
     said_at: Duration,
+}
+
+/// Where a one-way stream goes.
+#[derive(Debug, Default)]
+pub(super) struct Sink {
+    /// Since when it is being made to last.
+    pub(super) committing: Option<Duration>,
+    overdue: bool,
+}
+
+impl Sink {
+    /// Which call to it has just passed the deadline.
+    pub(super) fn overdue(&mut self, now: Duration, deadline: Duration, flow: &Flow) -> Option<String> {
+        let late = self.next_deadline(deadline, flow).is_some_and(|at| now >= at);
+        self.overdue |= late;
+        late.then(|| if self.committing.is_some() { "commit".into() } else { "write".into() })
+    }
+
+    pub(super) fn next_deadline(&self, deadline: Duration, flow: &Flow) -> Option<Duration> {
+        let since = self.committing.or_else(|| flow.unwritten_since());
+        since.filter(|_| !self.overdue).map(|since| since + deadline)
+    }
 }
 
 impl Peer {
@@ -46,14 +74,14 @@ impl Save {
                 self.peer.accepted = true;
                 Ok(())
             }
+            // Sent before it heard that the guest stays here.
+            Message::Accepted | Message::Loaded if matches!(self.stage, Stage::Back(_)) => Ok(()),
             Message::Ack(object, end) => self.flow.acknowledged(&mut self.course, object, end),
             Message::InitialLoaded(object, generation) => self.flow.initial_loaded(object, generation),
             Message::Loaded if self.stage == Stage::Loaded => {
                 self.peer.loaded = true;
                 Ok(())
             }
-            // Sent before it heard that the guest stays here.
-            Message::Loaded if matches!(self.stage, Stage::Back(_)) => Ok(()),
             Message::Running => {
                 self.destination_runs();
                 Ok(())
@@ -82,13 +110,11 @@ impl Save {
                 self.finish(Outcome::Completed);
             }
             Stage::Finishing | Stage::Untracking | Stage::Ended => {}
-            // It runs a guest that was never given up: not even the way back is safe now, for that would make two.
+            // Taken back by force, and it runs there: that settles it, unless the guest was let run here already.
+            Stage::Back(back) if self.peer.forced && back != Back::Unpausing => self.peer.runs = true,
             _ => {
-                let why = "the destination says that it runs the guest, which was never given up";
-                self.course.fail(Failure::new(Fault::Peer, why));
-                if self.owns_the_guest() {
-                    self.in_doubt(why.into());
-                }
+                let why = "the destination says that it runs the guest, which is not its own";
+                self.peer_failed(Failure::new(Fault::Peer, why));
             }
         }
     }
@@ -144,6 +170,9 @@ impl Save {
         let again = self.stage == Stage::InDoubt;
         self.stage = Stage::InDoubt;
         self.flow.dries_up();
+        for member in self.devices.iter_mut() {
+            member.outcome = Some(Outcome::InDoubt);
+        }
         if !again {
             self.course.enter(Phase::InDoubt);
         }
@@ -153,8 +182,13 @@ impl Save {
     pub(super) fn take_back(&mut self, force: bool) {
         let somebody = self.is_connected() && !self.peer.is_over();
         if force {
+            self.peer.forced = true;
             if somebody {
                 self.course.send(Message::Withdraw);
+            }
+            if !self.is_connected() {
+                // Nobody may find it and run it as well.
+                self.course.act(Action::Discard);
             }
             self.walk_back();
         } else if somebody {
@@ -172,7 +206,7 @@ impl Save {
             return;
         }
         let (now, deadline) = (self.course.now, self.options.deadline);
-        if self.stage != Stage::Ended && !self.peer.has_refused && now >= self.peer.said_at + deadline / 3 {
+        if self.stage != Stage::Ended && !self.peer.has_refused && now >= self.peer.said_at + alive_interval(deadline) {
             self.peer.said(now);
             self.course.send(Message::Alive);
         }
@@ -187,7 +221,7 @@ impl Save {
     pub(super) fn peer_wake(&self) -> Option<Duration> {
         let deadline = self.options.deadline;
         let talks = self.is_connected() && self.peer.opened && !self.peer.gone && self.stage != Stage::Ended;
-        let says = (!self.peer.has_refused).then_some(self.peer.said_at + deadline / 3);
+        let says = (!self.peer.has_refused).then_some(self.peer.said_at + alive_interval(deadline));
         let listens = self.owns_the_guest() || matches!(self.stage, Stage::GivenUp | Stage::Withdrawing);
         let hears = listens.then_some(self.peer.heard_at + deadline);
         talks.then(|| says.into_iter().chain(hears).min()).flatten()

@@ -96,9 +96,18 @@ impl DeviceData {
         let offset = self.offset;
         self.offset += filled.len as u64;
         self.read_since_info += filled.len as u64;
-        match (filled.then, stage) {
+        // Nothing, with more to follow, would be asked for again at once and for ever.
+        let then = if filled.len == 0 && matches!(filled.then, Then::More | Then::SegmentEnd) {
+            Then::Pause
+        } else {
+            filled.then
+        };
+        match (then, stage) {
             (Then::Pause, Stage::Rest) if !in_flight_across_the_change => {
-                return Err(CallError::because(Errno::ENOMSG, "paused in stop-copy, where only an end may follow"));
+                return Err(CallError::because(
+                    Errno::ENOMSG,
+                    "it gave nothing in stop-copy, where only an end may follow",
+                ));
             }
             (Then::End, Stage::Rest) if !in_flight_across_the_change => self.end = true,
             (Then::End | Then::Pause, Stage::PreCopy) => {
@@ -108,7 +117,7 @@ impl DeviceData {
             }
             _ => {}
         }
-        Ok((offset, filled.then))
+        Ok((offset, then))
     }
 
     /// Takes note of pre-copy info, `None` if asking failed. Reads that were asked for before it are answered by now.

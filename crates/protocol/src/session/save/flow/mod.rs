@@ -27,6 +27,8 @@ pub(super) struct Flow {
     /// The rate limit lets nothing be read before.
     not_before: Duration,
     connected: bool,
+    /// When a chunk arrived last, or the first one left.
+    written_at: Duration,
 }
 
 /// One object's side of the flow.
@@ -36,8 +38,8 @@ pub(super) struct Source {
     object: Object,
     stage: Stage,
     what: What,
-    /// Reads that were asked for and not answered, in order: where they lie (memory) and when the oldest began.
-    asked: VecDeque<u64>,
+    /// Reads that were asked for and not answered, in order: where they lie (memory) and how long they are.
+    asked: VecDeque<(u64, u32)>,
     asked_since: Duration,
     overdue: bool,
     /// Sent and not yet known to have arrived: the chunk, its length, and where its bytes end.
@@ -82,6 +84,7 @@ impl Flow {
             limit,
             not_before: Duration::ZERO,
             connected,
+            written_at: Duration::ZERO,
         }
     }
 
@@ -195,7 +198,7 @@ impl Flow {
             if source.asked.is_empty() {
                 (source.asked_since, source.overdue) = (course.now, false);
             }
-            source.asked.push_back(offset);
+            source.asked.push_back((offset, len));
             course.flow_starts();
             course.act(Action::Fill { object: source.object, chunk, offset, len });
             asked = true;
@@ -234,6 +237,9 @@ impl Flow {
             }
         };
         source.in_flight.push_back((chunk, len, offset + u64::from(len)));
+        if self.objects.iter().map(|source| source.in_flight.len()).sum::<usize>() == 1 {
+            self.written_at = course.now;
+        }
         let segment_end = then == Then::SegmentEnd;
         let data = Message::Data { object, offset, len, segment_end, initial_end: None };
         course.act(Action::Send(data, Some(chunk)));
@@ -277,6 +283,7 @@ impl Flow {
         let source = &mut self.objects[object.0 as usize];
         let Some((chunk, len, _)) = source.in_flight.pop_front() else { return };
         source.bytes += u64::from(len);
+        self.written_at = course.now;
         let due = course.now >= source.told + PROGRESS;
         course.count(u64::from(len));
         self.rate.count(course.now, u64::from(len));
@@ -288,7 +295,7 @@ impl Flow {
 
     fn tell(&mut self, course: &mut Course, object: Object) {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is finite and positive")]
-        let rate = self.rate.per_second().map(|rate| rate as u64);
+        let rate = self.rate().map(|rate| rate as u64);
         let source = self.source(object);
         source.told = course.now;
         let (object, bytes, left) = (source.id.clone(), source.bytes, source.left());
@@ -391,6 +398,11 @@ impl Flow {
         self.objects.iter().all(|source| source.stage == Stage::Ended)
     }
 
+    /// One-way: since when the oldest chunk is being written.
+    pub(super) fn unwritten_since(&self) -> Option<Duration> {
+        (!self.connected && !self.has_arrived()).then_some(self.written_at)
+    }
+
     /// Whether nothing is in flight.
     pub(super) fn has_arrived(&self) -> bool {
         self.objects.iter().all(|source| source.in_flight.is_empty())
@@ -413,7 +425,7 @@ impl Flow {
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
     pub(super) fn has_converged(&self, budget: Duration) -> bool {
         let loaded = self.objects.iter().all(Source::is_initial_loaded);
-        let fits = match (self.left(), self.rate.per_second()) {
+        let fits = match (self.left(), self.rate()) {
             (Estimate::Known(0), _) => true,
             (Estimate::Known(left), Some(rate)) => left as f64 <= rate * budget.as_secs_f64(),
             _ => false,
@@ -425,10 +437,22 @@ impl Flow {
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
     pub(super) fn not_converged(&self, budget: Duration) -> Vec<String> {
         let flowing: Vec<_> = self.objects.iter().filter(|source| source.stage == Stage::PreCopy).collect();
-        let share = self.rate.per_second().unwrap_or(0.0) * budget.as_secs_f64() / flowing.len().max(1) as f64;
+        let share = self.rate().unwrap_or(0.0) * budget.as_secs_f64() / flowing.len().max(1) as f64;
         let small = |left: Estimate| left.known().is_some_and(|left| left == 0 || left as f64 <= share);
-        let late = flowing.into_iter().filter(|source| !source.is_initial_loaded() || !small(source.left()));
-        late.map(|source| source.id.clone()).collect()
+        let late = |source: &Source| !source.is_initial_loaded() || !small(source.left());
+        let named: Vec<_> = flowing.iter().filter(|source| late(source)).map(|source| source.id.clone()).collect();
+        if named.is_empty() {
+            // Each had its share, and together they had not.
+            return flowing.iter().map(|source| source.id.clone()).collect();
+        }
+        named
+    }
+
+    /// Bytes a second that can be counted on: what was measured, or the limit.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
+    fn rate(&self) -> Option<f64> {
+        let limit = self.limit.map(|limit| limit as f64);
+        self.rate.per_second().map(|rate| limit.map_or(rate, |limit| rate.min(limit)))
     }
 
     /// When a device or a tracker is to be asked again.
@@ -492,16 +516,18 @@ impl Source {
     fn read(
         &mut self,
         now: Duration,
-        asked: u64,
+        (asked, most): (u64, u32),
         filled: Filled,
         poll: Duration,
     ) -> Result<(u64, u32, Then), CallError> {
-        let len = u32::try_from(filled.len).map_err(|_| CallError::because(Errno::EOVERFLOW, "read too much"))?;
+        let all = u32::try_from(filled.len).ok().filter(|len| *len <= most);
+        let len = all.ok_or_else(|| CallError::because(Errno::EOVERFLOW, "it read more than was asked for"))?;
         match &mut self.what {
             What::Device(data) => {
                 let (offset, then) = data.read(now, self.stage, filled, poll)?;
                 Ok((offset, len, then))
             }
+            What::Memory(_) if len < most => Err(CallError::because(Errno::EIO, "it read less than was asked for")),
             What::Memory(_) => Ok((asked, len, filled.then)),
         }
     }
