@@ -33,6 +33,8 @@ pub(super) struct Member {
     pub(super) outcome: Option<Outcome>,
     pub(super) expected: Option<Estimate>,
     call: Option<Pending>,
+    /// A call failed that said nothing about the state: it is read before the next request.
+    doubt: Option<CallError>,
     walked: Vec<Step>,
     resets_asked: u64,
     resets_found: Option<u64>,
@@ -47,6 +49,8 @@ struct Pending {
     cause: Cause,
     /// What failed, if this call reads the state back after it: a request for a state, or a reset (`None`).
     after: Option<(Option<State>, CallError)>,
+    /// What is requested next, if this call reads the state before a request because it was in doubt.
+    before: Option<(State, Cause, CallError)>,
 }
 
 /// What came of something that was asked of a device.
@@ -92,6 +96,7 @@ impl Group {
             outcome: None,
             expected: None,
             call: None,
+            doubt: None,
             walked: Vec::new(),
             resets_asked: 0,
             resets_found: None,
@@ -215,7 +220,7 @@ impl Member {
     /// Makes a call; there is never more than one outstanding.
     pub(super) fn ask(&mut self, course: &mut Course, call: DeviceCall, cause: Cause) {
         debug_assert!(self.call.is_none(), "a device is asked one thing at a time");
-        self.call = Some(Pending { call, since: course.now, overdue: false, cause, after: None });
+        self.call = Some(Pending { call, since: course.now, overdue: false, cause, after: None, before: None });
         course.act(Action::Call(self.object, call));
     }
 
@@ -226,9 +231,18 @@ impl Member {
 
     /// Asks for a state, if the table has a path there: an illegal arc is never asked for.
     pub(super) fn request(&mut self, course: &mut Course, to: State, cause: Cause) {
-        if self.can_reach(to) {
-            self.touched = true;
-            self.ask(course, DeviceCall::SetState(to), cause);
+        if !self.can_reach(to) {
+            return;
+        }
+        self.touched = true;
+        match self.doubt.take() {
+            None => self.ask(course, DeviceCall::SetState(to), cause),
+            Some(error) => {
+                self.ask(course, DeviceCall::State, Cause::Failure);
+                if let Some(pending) = &mut self.call {
+                    pending.before = Some((to, cause, error));
+                }
+            }
         }
     }
 
@@ -264,11 +278,24 @@ impl Member {
                     self.found = Some(state);
                 }
                 self.arrive(course, &[state], took, cause);
-                pending.after.map_or(Settled::Reached, |(request, error)| Settled::failed(request, error))
+                self.doubt = None;
+                match (pending.after, pending.before) {
+                    (Some((request, error)), _) => Settled::failed(request, error),
+                    (None, Some((to, cause, _))) if self.can_reach(to) => {
+                        self.ask(course, DeviceCall::SetState(to), cause);
+                        Settled::Pending
+                    }
+                    (None, Some((to, _, error))) => Settled::Failed { to, error },
+                    (None, None) => Settled::Reached,
+                }
             }
             (DeviceCall::State, Err(error)) => {
                 self.state = None;
-                pending.after.map_or(Settled::Unreadable(error), |(request, error)| Settled::failed(request, error))
+                match (pending.after, pending.before) {
+                    (Some((request, error)), _) => Settled::failed(request, error),
+                    (None, Some((to, ..))) => Settled::Failed { to, error },
+                    (None, None) => Settled::Unreadable(error),
+                }
             }
             (DeviceCall::SetState(to), Ok(DeviceAnswer::Done { resets })) => {
                 self.resets_now = resets.or(self.resets_now);
@@ -290,12 +317,17 @@ impl Member {
                 self.read_back(course, None, error)
             }
             (DeviceCall::PreCopyInfo, Ok(DeviceAnswer::PreCopyInfo(info))) => Settled::PreCopyInfo(Ok(info)),
-            (DeviceCall::PreCopyInfo, Err(error)) => Settled::PreCopyInfo(Err(error)),
-            (DeviceCall::DataSize, answer) => {
-                self.expected = Some(match answer {
-                    Ok(DeviceAnswer::DataSize(size)) => size,
-                    _ => Estimate::Unknown,
-                });
+            (DeviceCall::PreCopyInfo, Err(error)) => {
+                self.doubt = Some(error.clone());
+                Settled::PreCopyInfo(Err(error))
+            }
+            (DeviceCall::DataSize, Ok(DeviceAnswer::DataSize(size))) => {
+                self.expected = Some(size);
+                Settled::DataSize
+            }
+            (DeviceCall::DataSize, Err(error)) => {
+                self.doubt = Some(error);
+                self.expected = Some(Estimate::Unknown);
                 Settled::DataSize
             }
             (call, Ok(answer)) => unreachable!("the driver answered {call} with {answer:?}"),
@@ -304,7 +336,7 @@ impl Member {
 
     fn read_back(&mut self, course: &mut Course, request: Option<State>, error: CallError) -> Settled {
         let (call, cause, after) = (DeviceCall::State, Cause::Failure, Some((request, error)));
-        self.call = Some(Pending { call, since: course.now, overdue: false, cause, after });
+        self.call = Some(Pending { call, since: course.now, overdue: false, cause, after, before: None });
         course.act(Action::Call(self.object, call));
         Settled::Pending
     }

@@ -220,7 +220,8 @@ pub enum Hook {
     Unpause(Outcome),
     /// Destination: all is loaded, nothing has left resuming; restore PCI config and interrupts.
     Configure,
-    /// Destination: the devices run; let the guest run.
+    /// Destination: the devices run; let the guest run. Once it was called the guest may have run here; if it fails or
+    /// is overdue, the session has failed and the devices stop, so it must leave nothing running then.
     TakeOver,
 }
 
