@@ -67,9 +67,10 @@ fn finished(
     let (mut devices, mut memories) = (Vec::new(), Vec::new());
     for (id, moved) in objects {
         match moved {
-            Some(Moved::Device(device)) => {
+            Some(Moved::Device(mut device)) => {
                 let line = report.objects.iter().find(|object| object.id == id);
-                let state = line.and_then(|line| line.state);
+                // A session that ended before it touched the device has not asked.
+                let state = line.and_then(|line| line.state).or_else(|| device.state().ok());
                 let outcome = line.and_then(|line| line.outcome).unwrap_or(Outcome::Returned);
                 devices.push(FinishedDevice { id, device, outcome, state });
             }

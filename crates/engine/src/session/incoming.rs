@@ -25,7 +25,8 @@ enum End {
 
 impl From<StreamError> for End {
     fn from(error: StreamError) -> Self {
-        Self::Corrupt(error.fault(), error.to_string())
+        let fault = if matches!(error, StreamError::Truncated { .. }) { Fault::Truncated } else { error.fault() };
+        Self::Corrupt(fault, error.to_string())
     }
 }
 
