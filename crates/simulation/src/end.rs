@@ -58,6 +58,8 @@ pub(crate) struct End {
     pub(crate) deaf: bool,
     /// Destination: the session has failed, and the caller lets no guest run.
     pub(crate) failed: bool,
+    /// One-way: whether the stream lasts only from its commit on.
+    renames: bool,
     /// Calls that will never return.
     pub(crate) stuck: u32,
 }

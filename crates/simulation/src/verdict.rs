@@ -37,7 +37,9 @@ fn ends(world: &mut World, in_doubt: [bool; 2]) {
     for side in [Side::Save, Side::Restore] {
         let end = &world.ends[side as usize];
         let (over, stuck) = (world.is_over(side), end.stuck > 0);
-        let left = in_doubt[side as usize] && world.scenario.settle == Settle::Nobody;
+        // Nobody can settle what the other end may still do.
+        let peer = &world.ends[1 - side as usize];
+        let left = in_doubt[side as usize] && (world.scenario.settle == Settle::Nobody || peer.stuck > 0);
         let announced = match side {
             Side::Save => world.invariants.source.announced_overdue,
             Side::Restore => world.invariants.destination.announced_overdue,
@@ -146,7 +148,7 @@ fn source_stays(world: &mut World) {
                 wrong = Some(format!("{} was reset", device.id));
             }
         }
-    } else if outcome == Outcome::Completed {
+    } else if outcome == Outcome::Completed && world.invariants.source.unpauses == 0 {
         let moving = source.devices.iter().find(|device| device.truth() != Some(State::Stop) && !device.excused);
         wrong = moving.map(|device| format!("{} has moved and is in {:?}", device.id, device.truth()));
     }

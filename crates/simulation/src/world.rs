@@ -5,8 +5,9 @@ mod transit;
 use core::time::Duration;
 
 use vfio_migration_protocol::EventKind;
+use vfio_migration_protocol::event::Phase;
 use vfio_migration_protocol::report::Side;
-use vfio_migration_protocol::session::{Action, Command, Input, Message, Mode, NotNow, Output};
+use vfio_migration_protocol::session::{Action, Command, Input, Mode, NotNow, Output};
 
 use crate::course::Line;
 use crate::dice::Dice;
@@ -119,6 +120,9 @@ impl World {
         self.note(Some(side), format!("the caller wishes {command:?}: {answer:?}"));
         let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
         self.invariants.commanded(view, side, command, answer);
+        if (command, answer) == (&Command::Claim, Ok(())) {
+            self.end(side).failed = false;
+        }
         answer
     }
 
@@ -292,6 +296,11 @@ impl World {
         }
         match action {
             Action::Emit(event) => {
+                if let (Side::Restore, EventKind::Phase { phase: Phase::Returning, .. }) = (side, &event.kind) {
+                    // takeOver may be under way, or done: the caller is told, and lets nothing run any more.
+                    let end = self.end(side);
+                    (end.failed, end.guest.running) = (true, false);
+                }
                 if !matches!(event.kind, EventKind::Progress { .. }) {
                     self.note(Some(side), format!("event {}", cut(&format!("{:?}", event.kind))));
                 }
@@ -315,11 +324,6 @@ impl World {
             (None, Action::Discard) => Step::Discard,
             (None, _) => Step::Disconnect,
         };
-        if matches!(action, Action::Send(Message::Failed(_), _)) {
-            // takeOver may be under way, or done: the caller is told, and takes it back.
-            let end = self.end(side);
-            (end.failed, end.guest.running) = (true, false);
-        }
         let end = &self.ends[side as usize];
         let number = end.next_number();
         let of = work.as_ref().map_or_else(String::new, |work| work.subject(end));

@@ -147,6 +147,7 @@ impl World {
             closed: false,
             deaf: false,
             failed: false,
+            renames: scenario.way == Way::File,
             stuck: 0,
         }
     }

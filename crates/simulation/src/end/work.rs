@@ -104,7 +104,10 @@ impl End {
             }
             Work::Hook(hook) => Input::Hooked(hook, self.hook(hook, fault)),
             Work::Commit => Input::Committed(match fault {
-                Some(CallFault::Fails(_)) => Err(CommitError { maybe_given_up: false, why: "the disk is full".into() }),
+                // Only a file that was not renamed is certainly not there: a pipe has had its last bytes.
+                Some(CallFault::Fails(_)) => {
+                    Err(CommitError { maybe_given_up: !self.renames, why: "the disk is full".into() })
+                }
                 Some(CallFault::Maybe) => Err(CommitError { maybe_given_up: true, why: "the disk is gone".into() }),
                 _ => Ok(()),
             }),

@@ -151,14 +151,15 @@ impl Destination {
                 self.loaded = true;
             }
             Message::Running => {
-                broken.unless(self.taken_over && !self.refused && !self.failed, Rule::RunningAfterTakeOver, || {
+                let may = !self.refused && (!self.failed || self.claimed);
+                broken.unless(self.taken_over && may, Rule::RunningAfterTakeOver, || {
                     format!("taken over: {}; refused: {}; failed: {}", self.taken_over, self.refused, self.failed)
                 });
                 self.running = true;
             }
             Message::Refused(_) => {
-                // Later it is only the answer to the source's withdraw.
-                let still = !self.has_left || self.withdraw_heard;
+                // Later it is only the answer to the source's withdraw, or its caller's word.
+                let still = !self.has_left || self.withdraw_heard || self.discarded;
                 broken.unless(still, Rule::RefusedAtRest, || "a device was asked to run already".into());
                 let loose = end.devices.iter().find(|device| device.runs_what_came());
                 broken.unless(!changing && loose.is_none(), Rule::RefusedAtRest, || {
