@@ -45,7 +45,8 @@ fn settle(world: &mut World, patience: Duration) {
     if wish == Settle::Nobody {
         return;
     }
-    for _ in 0..4 {
+    let (mut asked, mut claimed) = (false, false);
+    for _ in 0..6 {
         let doubt = [Side::Save, Side::Restore].map(|side| !world.is_over(side) && verdict::is_in_doubt(world, side));
         let [source, destination] = &world.ends;
         let (there, here) = (destination.guest.running, source.guest.running);
@@ -56,12 +57,15 @@ fn settle(world: &mut World, patience: Duration) {
             [true, _] if there => (Side::Save, Command::Discard),
             [true, _] if not_there => (Side::Save, Command::TakeBack { force: true }),
             [false, true] if here || !not_here && !world.is_over(Side::Save) => (Side::Restore, Command::Discard),
-            [false, true] if not_here => (Side::Restore, Command::Claim),
-            [true, true] if wish == Settle::Destination => (Side::Restore, Command::Claim),
-            [true, true] => (Side::Restore, Command::Discard),
-            [true, false] => (Side::Save, Command::TakeBack { force: false }),
+            [false, true] if not_here && !claimed => (Side::Restore, Command::Claim),
+            [true, true] if wish == Settle::Destination && !claimed => (Side::Restore, Command::Claim),
+            [true, true] if wish == Settle::Source && !asked => (Side::Save, Command::TakeBack { force: false }),
+            [_, true] => (Side::Restore, Command::Discard),
+            [true, false] if !asked => (Side::Save, Command::TakeBack { force: false }),
             _ => return,
         };
+        asked |= matches!(next.1, Command::TakeBack { .. });
+        claimed |= next.1 == Command::Claim;
         let (side, command) = next;
         let answer = world.command_now(side, &command);
         if answer.is_err() {

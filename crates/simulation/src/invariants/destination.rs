@@ -131,7 +131,8 @@ impl Destination {
         let entered = device.carries || device.excused;
         broken.unless(entered, Rule::NoReset, || format!("{} at the destination, which took nothing", device.id));
         let abandoned = self.refused || self.discarded;
-        let kept = self.given_up || self.claimed || self.failed || self.has_left;
+        // Failed before loaded is as good as refused: nothing can have been given up yet.
+        let kept = self.given_up || self.claimed || self.has_left || self.failed && self.loaded;
         broken.unless(!kept || abandoned, Rule::NoReset, || {
             format!("{} at the destination, to which the guest was given up", device.id)
         });
