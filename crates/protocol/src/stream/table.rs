@@ -11,8 +11,6 @@ const DEVICE: u8 = 1;
 const MEMORY: u8 = 2;
 const REGION: u8 = 1;
 const FSM: u8 = 2;
-/// Most bytes of an id or a key, of which there is at least one.
-const MAX_NAME: usize = 255;
 
 /// The table without its checksum.
 pub(super) fn write(objects: &[ObjectDescription]) -> Result<Vec<u8>, HeadError> {
@@ -191,8 +189,8 @@ impl<'a> Reader<'a> {
     fn name(&mut self, field: &'static str) -> Result<String, StreamError> {
         let at = self.at;
         match usize::from(self.u8()?) {
-            length @ 1..=MAX_NAME => self.text(length, field),
-            _ => Err(StreamError::Field { at, field, expected: "1 to 255 bytes long", found: 0 }),
+            0 => Err(StreamError::Field { at, field, expected: "1 to 255 bytes long", found: 0 }),
+            length => self.text(length, field),
         }
     }
 

@@ -121,6 +121,11 @@ fn the_table_of_objects() {
     assert!(matches!(with(30, &[2]), StreamError::Field { field: "whether a passport's entry is needed", .. }));
     assert!(matches!(with(31, &[0]), StreamError::Field { field: "the key of a passport's entry", .. }));
     assert!(matches!(with(38, &[1, 16]), StreamError::TooLong { limit: 4096, found: 4097, .. }));
+    // Each error names the byte of the field, in the stream.
+    for (at, bytes) in [(0, &[0; 4][..]), (4, &[3]), (10, &[2]), (19, &[3]), (28, &[1, 1]), (30, &[2]), (38, &[1, 16])]
+    {
+        assert_eq!(with(at, bytes).at(), 64 + at as u64);
+    }
     let memory = head(Mode::OneWay).len() - 64 - 4 - 17;
     let overflow = with(memory + 1, &[0xff; 8]);
     assert!(matches!(overflow, StreamError::Field { expected: "within the address space", .. }), "{overflow}");

@@ -110,6 +110,9 @@ fn the_smallest_and_the_longest_table() {
     offer.objects[0].id = "a".into();
     let (_, head) = Encoder::forward(&offer).unwrap();
     assert_eq!((head.len(), &open(&head).unwrap().0.offer), (64 + 28, &offer));
+    offer.objects[0].id = "a".repeat(255);
+    let (_, head) = Encoder::forward(&offer).unwrap();
+    assert_eq!(open(&head).unwrap().0.offer, offer);
 
     let with = |last: usize| {
         let entries = (0..255).map(|i| (format!("{i:03}"), "x".repeat(4096))).chain([("255".into(), "x".repeat(last))]);
