@@ -54,3 +54,8 @@ pub use vfio_migration_protocol::{
     Bitmap, CallError, Capabilities, Device, Errno, Estimate, Event, EventKind, Filled, IovaRange, Memory, Outcome,
     Passport, PreCopyInfo, Report, State, Table, Tracker,
 };
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

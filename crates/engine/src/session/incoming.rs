@@ -92,7 +92,7 @@ impl Stream {
     }
 
     fn read(&mut self, reader: &mut impl Read) -> End {
-        let Opened { offer, mut decoder, back } = match read_head(reader) {
+        let Opened { offer, mut decoder, back } = match read_head(reader, self.can_answer) {
             Ok(opened) => opened,
             Err(end) => return end,
         };
@@ -208,9 +208,12 @@ impl Stream {
     }
 }
 
-fn read_head(reader: &mut impl Read) -> Result<Opened, End> {
+fn read_head(reader: &mut impl Read, is_connection: bool) -> Result<Opened, End> {
     let cut = |before: usize, Cut { got, error }: Cut| match error {
         Some(error) => End::Closed(format!("cannot read from the source: {error}")),
+        None if is_connection && before + got == 0 => {
+            End::Closed("the source closed the connection before it had said anything".into())
+        }
         None => Preamble::cut_short((before + got) as u64).into(),
     };
     let mut head = [0; PREAMBLE_LEN];

@@ -1,10 +1,18 @@
 //! What the engine promises, one behaviour a file.
 
+mod relay;
 mod scene;
 
+mod a_cut_connection_leaves_one_owner;
+mod a_silent_peer_is_given_up;
+mod cancelling_brings_everything_back;
 mod damaged_streams_are_refused;
 mod descriptors_are_asked_what_they_are;
+mod events_tell_the_course;
 mod files_appear_whole;
+mod hooks_are_the_callers;
 mod one_process_moves_a_device;
+mod own_streams_carry_a_session;
 mod pipes_carry_a_stream;
+mod the_proof_can_fail;
 mod unix_sockets_are_private;
