@@ -192,7 +192,8 @@ impl Destination {
             Input::Disconnected(_) => self.disconnected = true,
             Input::Received(message, chunk) => match message {
                 Message::Begin => self.begun = true,
-                Message::GivenUp => {
+                // A peer that says so out of turn is not believed.
+                Message::GivenUp if self.loaded => {
                     self.given_up = true;
                     self.given_up_at.get_or_insert(view.now);
                     self.last_said = self.last_said.max(Some(view.now));

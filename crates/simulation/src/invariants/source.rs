@@ -40,6 +40,7 @@ pub(crate) struct Source {
     /// Devices whose data was read to its end.
     drained: BTreeSet<Object>,
     pub(crate) ended: BTreeSet<Object>,
+    all_sent: bool,
 }
 
 impl Source {
@@ -76,6 +77,8 @@ impl Source {
                 });
                 self.given_up = true;
             }
+            // For a pipe this is where the guest is given up, for a file right after.
+            Action::Send(Message::End { .. }, _) => self.given_up = true,
             Action::Commit => {
                 let all = self.ended.len() == end.things.len();
                 broken
@@ -118,6 +121,7 @@ impl Source {
 
     fn ends(&mut self, broken: &mut Broken, end: &End, object: Object) {
         broken.unless(self.ended.insert(object), Rule::Order, || format!("{} ends twice", end.name(object)));
+        self.all_sent = self.ended.len() == end.things.len();
         broken.unless(self.all_stopped, Rule::Order, || format!("{} ends while something works", end.name(object)));
         match end.thing(object) {
             Some(Thing::Device(_)) => {
@@ -181,7 +185,8 @@ impl Source {
             Input::Filled(object, _, Ok(filled)) if filled.then == Then::End => drop(self.drained.insert(*object)),
             Input::Received(message, _) => match message {
                 Message::Loaded => self.loaded_heard = true,
-                Message::Running => (self.running_heard, self.settled) = (true, true),
+                // A peer that says so out of turn is not believed.
+                Message::Running if self.given_up => (self.running_heard, self.settled) = (true, true),
                 Message::Refused(_) => self.settled = true,
                 _ => {}
             },
@@ -196,7 +201,9 @@ impl Source {
                 self.cancelled = true;
             }
             (Command::Cancel(_), Err(NotNow::TooLate)) => {
-                broken.unless(self.given_up, Rule::Commands, || "too late, though the guest was not given up".into());
+                // What follows from the last word before it may be on its way already.
+                let late = self.given_up || self.loaded_heard || self.all_sent;
+                broken.unless(late, Rule::Commands, || "too late, though the guest was not given up".into());
             }
             (Command::TakeBack { force }, Ok(())) => {
                 broken.unless(self.in_doubt, Rule::Commands, || "taken back without doubt".into());
