@@ -24,6 +24,7 @@ test('the README’s TypeScript passes the compiler’s checks and moves a devic
     module: ts.ModuleKind.NodeNext,
     lib: ['lib.es2023.d.ts', 'lib.esnext.disposable.d.ts'],
     types: ['node'],
+    rootDir: folder,
     outDir: folder,
     skipLibCheck: true,
   }
