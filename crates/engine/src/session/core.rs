@@ -95,11 +95,12 @@ impl Core {
         }
     }
 
-    /// The threads stand: the machine begins.
+    /// The threads stand: the machine begins, before anybody has news for it.
     pub(super) fn begin(&self, posts: Posts) {
-        self.state().posts = Some(posts);
+        let mut state = self.state();
+        state.posts = Some(posts);
+        self.take_turn(state, |machine, now| machine.handle_input(now, Input::Tick));
         self.changed.notify_all();
-        self.input(Input::Tick);
     }
 
     /// Something happened.
@@ -126,6 +127,14 @@ impl Core {
         if state.over {
             return None;
         }
+        self.take_turn(state, act)
+    }
+
+    fn take_turn<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        act: impl FnOnce(&mut Machine, Duration) -> T,
+    ) -> Option<T> {
         // A machine that panics has a bug: the session ends, and whoever waits for it is told.
         let turned = catch_unwind(AssertUnwindSafe(|| {
             let answer = act(&mut state.machine, self.started.elapsed());

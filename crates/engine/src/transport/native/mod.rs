@@ -151,16 +151,21 @@ fn persist(
     mut attempt: impl FnMut(Instant) -> Result<io::Result<OwnedFd>, Error>,
 ) -> Result<OwnedFd, Error> {
     let until = Instant::now() + options.wait.unwrap_or(CONNECT_FOR);
+    let mut last = None;
     loop {
         let error = match attempt(until)? {
             Ok(connected) => return Ok(connected),
+            // What an attempt found out says more than that the time was up for the next one.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => last.take().unwrap_or(error),
             Err(error) => error,
         };
-        let interrupted = options.interrupt.as_ref().is_some_and(Interrupt::is_triggered);
-        if interrupted || !may_come(&error) || Instant::now() >= until {
-            let error = if interrupted { descriptor::interrupted() } else { error };
-            return Err(waited(doing, &error));
+        if options.interrupt.as_ref().is_some_and(Interrupt::is_triggered) {
+            return Err(waited(doing, &descriptor::interrupted()));
         }
+        if !may_come(&error) || Instant::now() >= until {
+            return Err(Error::io(Code::Transport, format!("cannot {doing}"), &error));
+        }
+        last = Some(error);
         pause(BETWEEN_ATTEMPTS, options.interrupt.as_ref());
     }
 }
