@@ -189,8 +189,8 @@ enum Way {
     /// Forward, and only where none do.
     ForwardAlone,
     Back,
-    /// Both, where messages come back.
-    Connected,
+    /// Both, whether messages come back or not.
+    Any,
 }
 
 /// Which fields a type uses. The others must be empty.
@@ -222,7 +222,7 @@ impl Fields {
             END => (Frame::End, "end", Way::ForwardAlone, Use::Nothing, Some(Totals::LEN)),
             EVENT => self.text(Text::Event, Way::Forward),
             REPORT => self.text(Text::Report, Way::Forward),
-            ALIVE => (Frame::Alive, "alive", Way::Connected, Use::Nothing, Some(0)),
+            ALIVE => (Frame::Alive, "alive", Way::Any, Use::Nothing, Some(0)),
             ACCEPTED => (Frame::Accepted, "accepted", Way::Back, Use::Nothing, Some(0)),
             INITIAL_LOADED => {
                 let frame = Frame::InitialLoaded(object, self.generation);
@@ -298,11 +298,11 @@ impl Way {
         let back = match self {
             Self::Forward | Self::ForwardConnected | Self::ForwardAlone => direction == Direction::Back,
             Self::Back => direction == Direction::Forward,
-            Self::Connected => false,
+            Self::Any => false,
         };
         let rule = match (self, mode) {
             _ if back => "it goes the other way",
-            (Self::ForwardConnected | Self::Connected, Mode::OneWay) => "it needs a connection, and this is one-way",
+            (Self::ForwardConnected, Mode::OneWay) => "it needs a connection, and this is one-way",
             (Self::ForwardAlone, Mode::Connected) => "it ends a one-way stream, and this is connected",
             _ => return Ok(()),
         };

@@ -188,12 +188,11 @@ impl Restore {
         self.peer.listens() && !matches!(self.stage, Stage::InDoubt | Stage::Ended)
     }
 
-    /// One-way streams come from files and pipes whose writer may take its time; their end is noticed all the same.
     fn counts_silence(&self) -> bool {
         match self.stage {
             Stage::Waiting => true,
             Stage::New | Stage::InDoubt | Stage::Closing | Stage::Ended | Stage::Down(_) | Stage::Fall(_) => false,
-            _ => self.peer.connected && !self.peer.given_up,
+            _ => !self.peer.given_up && self.peer.end.is_none(),
         }
     }
 

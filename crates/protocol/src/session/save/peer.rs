@@ -202,28 +202,33 @@ impl Save {
 
     /// Says that it is still here, and counts the peer's silence.
     pub(super) fn watch_the_peer(&mut self) {
-        if !self.is_connected() || !self.peer.opened || self.peer.gone {
-            return;
-        }
         let (now, deadline) = (self.course.now, self.options.deadline);
-        if self.stage != Stage::Ended && !self.peer.has_refused && now >= self.peer.said_at + alive_interval(deadline) {
+        if self.says_alive() && now >= self.peer.said_at + alive_interval(deadline) {
             self.peer.said(now);
             self.course.send(Message::Alive);
         }
-        let listens = self.owns_the_guest() || matches!(self.stage, Stage::GivenUp | Stage::Withdrawing);
-        if listens && now >= self.peer.heard_at + deadline {
+        if self.listens() && now >= self.peer.heard_at + deadline {
             self.peer.heard(now);
             let millis = deadline.as_millis();
             self.peer_failed(Failure::new(Fault::Deadline, format!("the destination was silent for {millis} ms")));
         }
     }
 
+    /// A one-way stream too tells its reader that more is to come, until its end.
+    fn says_alive(&self) -> bool {
+        let anyone = self.peer.opened && !self.peer.is_over();
+        anyone && (self.owns_the_guest() || (self.is_connected() && self.stage != Stage::Ended))
+    }
+
+    fn listens(&self) -> bool {
+        let waits = self.owns_the_guest() || matches!(self.stage, Stage::GivenUp | Stage::Withdrawing);
+        waits && self.is_connected() && self.peer.opened && !self.peer.gone
+    }
+
     pub(super) fn peer_wake(&self) -> Option<Duration> {
         let deadline = self.options.deadline;
-        let talks = self.is_connected() && self.peer.opened && !self.peer.gone && self.stage != Stage::Ended;
-        let says = (!self.peer.has_refused).then_some(self.peer.said_at + alive_interval(deadline));
-        let listens = self.owns_the_guest() || matches!(self.stage, Stage::GivenUp | Stage::Withdrawing);
-        let hears = listens.then_some(self.peer.heard_at + deadline);
-        talks.then(|| says.into_iter().chain(hears).min()).flatten()
+        let says = self.says_alive().then_some(self.peer.said_at + alive_interval(deadline));
+        let hears = self.listens().then_some(self.peer.heard_at + deadline);
+        says.into_iter().chain(hears).min()
     }
 }
