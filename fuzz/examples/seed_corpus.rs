@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::{fs, io};
 
+use vfio_migration_model::{Model, Settings};
 use vfio_migration_protocol::session::{Message, Mode, Object, ObjectDescription, ObjectKind, Offer, Protocol};
 use vfio_migration_protocol::stream::{Encoder, payload_crc};
-use vfio_migration_protocol::{Capabilities, Estimate, Passport};
+use vfio_migration_protocol::{Capabilities, Device, Estimate, Passport, State, Then};
 
 fn main() -> io::Result<()> {
     for mode in [Mode::OneWay, Mode::Connected] {
@@ -18,7 +19,30 @@ fn main() -> io::Result<()> {
             write("table", "devices_and_memory", &stream[64..head - 4])?;
         }
     }
+    write("model", "moved_in_pre_copy", &device_data()?)?;
+    write("settings", "most_of_them", b"size=12KiB,pre-copy,p2p,dirty-tracking,seed=7,fault=write@3:EIO")?;
     write("back", "all_messages", &back())
+}
+
+/// The data of a device that works while it is moved.
+fn device_data() -> io::Result<Vec<u8>> {
+    let settings = Settings::parse("size=12KiB,pre-copy,seed=3").map_err(io::Error::other)?;
+    let mut device = Model::new(&settings, 2).map_err(io::Error::other)?;
+    device.start();
+    let mut data = Vec::new();
+    for state in [State::PreCopy, State::StopCopy] {
+        device.set_state(state).map_err(io::Error::other)?;
+        device.advance(3);
+        let mut buffer = [0; 4096];
+        loop {
+            let filled = device.read(&mut buffer).map_err(io::Error::other)?;
+            data.extend_from_slice(&buffer[..filled.len]);
+            if matches!(filled.then, Then::Pause | Then::End) {
+                break;
+            }
+        }
+    }
+    Ok(data)
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
