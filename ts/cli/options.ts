@@ -98,7 +98,7 @@ const demo: Command = {
       name: 'break',
       value: 'verify|log|discard',
       choices: ['verify', 'log', 'discard'],
-      help: 'break the run on purpose, to see that the proof can fail: flip a bit, lose a dirty page, throw data away',
+      help: 'break it on purpose: flip a bit, lose a dirty page, throw data away',
     },
     ...output,
   ],

@@ -45,8 +45,10 @@ export class EndCourse {
     }
   }
 
-  #state({ device, to, atMicros }: Extract<SessionEvent, { type: 'state' }>) {
-    const at = (this.started ?? 0) + atMicros / 1000
+  #state({ device, to, cause, atMicros }: Extract<SessionEvent, { type: 'state' }>) {
+    // A device that the guest has worked with was in the state in which it was found.
+    const before = cause === 'found' ? this.guest[0]?.from : undefined
+    const at = before ?? (this.started ?? 0) + atMicros / 1000
     const spans = this.states.get(device) ?? []
     const last = spans.at(-1)
     if (last) last.to = at

@@ -16,8 +16,8 @@ export interface Verdict {
   readonly resets: number
   /** Whether every device counted on where it had stopped. */
   readonly counterContinued: boolean
-  /** Pages of guest memory that are not the same; absent if it never came to a comparison. */
-  readonly missedPages: number | undefined
+  /** Pages of guest memory that are not the same; null, which is unknown, if it never came to a comparison. */
+  readonly missedPages: number | null
   /** How many pages were compared. */
   readonly pages: number
   /** How often a guest touched a device where it must not. */
@@ -36,7 +36,7 @@ export const verdictOf = ({ save, restore }: Course): Verdict => {
   )
   const [before, after] = [source?.pages, destination?.pages]
   const missedPages =
-    before && after ? before.reduce((count, digest, page) => count + (digest === after[page] ? 0 : 1), 0) : undefined
+    before && after ? before.reduce((count, digest, page) => count + (digest === after[page] ? 0 : 1), 0) : null
   const failures = (['restore', 'save'] as const).flatMap((side) => {
     const failure = { save, restore }[side].result?.failure
     return failure ? [{ side, ...failure }] : []
