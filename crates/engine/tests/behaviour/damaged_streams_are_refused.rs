@@ -138,8 +138,8 @@ fn that_waits_for_answers_where_none_can_go_back() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let mut origin =
         origin(SMALL, SaveOptions { deadline: std::time::Duration::from_millis(300), ..SaveOptions::default() });
-    let (quiet, _other) = std::io::pipe().unwrap();
-    let interrupt = std::sync::Mutex::new(Some(_other));
+    let (quiet, other) = std::io::pipe().unwrap();
+    let interrupt = std::sync::Mutex::new(Some(other));
     let duplex = vfio_migration::Duplex::new(quiet, Sent(sender), move || drop(interrupt.lock().unwrap().take()));
     let saving = origin.save.start(Sink::duplex(duplex)).unwrap();
     assert_eq!(within("the save", move || saving.wait()).failure.unwrap().code, Code::Deadline);

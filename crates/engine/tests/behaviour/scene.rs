@@ -30,10 +30,17 @@ pub(crate) struct Origin {
 pub(crate) struct Target {
     pub(crate) restore: RestoreBuilder,
     pub(crate) model: ModelHandle,
-    pub(crate) memory: GuestMemory,
     pub(crate) heard: Arc<Mutex<Vec<String>>>,
     /// What the device and the memory held once everything was loaded and nothing ran yet.
-    pub(crate) arrived: Arc<Mutex<Option<(Proof, Vec<u64>)>>>,
+    pub(crate) arrived: Arc<Mutex<Option<Arrived>>>,
+}
+
+/// What a device and the guest's memory hold.
+#[derive(Clone)]
+pub(crate) struct Arrived {
+    pub(crate) proof: Proof,
+    /// One number a page.
+    pub(crate) digests: Vec<u64>,
 }
 
 pub(crate) fn origin(settings: &str, options: SaveOptions) -> Origin {
@@ -80,7 +87,7 @@ pub(crate) fn target(settings: &str, options: RestoreOptions) -> Target {
         guest.resume();
         Ok(())
     });
-    Target { restore, model, memory, heard, arrived }
+    Target { restore, model, heard, arrived }
 }
 
 impl Origin {
@@ -134,7 +141,7 @@ pub(crate) fn assert_moved(origin: &Origin, saved: &Finished, target: &Target, r
 
 /// What arrived is what the source holds, page by page, and the counter went on from there.
 pub(crate) fn assert_identical(origin: &Origin, target: &Target) {
-    let (proof, digests) = target.arrived.lock().unwrap().clone().expect("everything was loaded");
+    let Arrived { proof, digests } = target.arrived.lock().unwrap().clone().expect("everything was loaded");
     assert_eq!(proof, origin.model.proof(), "the device's data");
     assert_eq!(origin.memory.pages_unlike(&digests), Vec::<u64>::new(), "guest memory, page by page");
     assert!(target.model.counter() >= origin.model.counter(), "the counter goes on");
@@ -206,7 +213,7 @@ struct Witness {
     device: Box<dyn Device>,
     model: ModelHandle,
     memory: GuestMemory,
-    arrived: Arc<Mutex<Option<(Proof, Vec<u64>)>>>,
+    arrived: Arc<Mutex<Option<Arrived>>>,
 }
 
 impl Device for Witness {
@@ -230,7 +237,8 @@ impl Device for Witness {
         let loaded = to == State::Stop && self.device.state() == Ok(State::Resuming);
         self.device.set_state(to)?;
         if loaded {
-            *self.arrived.lock().unwrap() = Some((self.model.proof(), self.memory.page_digests()));
+            let (proof, digests) = (self.model.proof(), self.memory.page_digests());
+            *self.arrived.lock().unwrap() = Some(Arrived { proof, digests });
         }
         Ok(())
     }

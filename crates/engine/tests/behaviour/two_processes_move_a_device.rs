@@ -30,14 +30,15 @@ fn destination() {
         }
     }
     let finished = session.wait();
-    let (proof, digests) = target.arrived.lock().unwrap().clone().unzip();
+    let arrived = target.arrived.lock().unwrap().clone();
+    let (proof, digests) = arrived.map(|arrived| (arrived.proof.to_string(), arrived.digests)).unzip();
     let counter = target.model.counter();
     let moved = finished.report.outcome == Outcome::Completed;
     println!(
         "\nfinished {}",
         json!({
             "report": finished.report, "failure": finished.failure.map(|error| error.to_string()), "moved": moved,
-            "proof": proof.map(|proof| proof.to_string()), "digests": digests, "counter": counter,
+            "proof": proof, "digests": digests, "counter": counter,
             "resets": target.model.resets(), "runs": target.model.guest().runs(),
         })
     );
