@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use vfio_migration_protocol::State;
 use vfio_migration_protocol::report::{Outcome, Side};
 use vfio_migration_protocol::session::{Ending, NotNow};
 
@@ -35,6 +36,8 @@ pub struct Course {
     pub stuck: [bool; 2],
     /// Whether each end's session started at all: a restore from a file that was never committed does not.
     pub started: [bool; 2],
+    /// Where the devices really are, at the source and at the destination; `None` if a device is gone.
+    pub states: [Vec<Option<State>>; 2],
     /// Whether what arrived was what left; `None` if it never came to that.
     pub arrived: Option<bool>,
     /// How long it took on the virtual clock.

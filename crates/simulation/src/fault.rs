@@ -93,6 +93,9 @@ pub enum CallFault {
     PageSize(u64),
     /// A one-way stream could not be made to last, and stands there all the same.
     Maybe,
+    /// A change of state or a hook says that it worked and does nothing: no session can help that, and the rules that
+    /// are broken then prove that somebody watches.
+    Lies,
 }
 
 /// What goes wrong at a message.
@@ -107,6 +110,8 @@ pub enum LinkFault {
     Stall,
     /// It is damaged.
     Flip,
+    /// Its payload is damaged after it was verified: nobody can see that before everything is compared.
+    Spoil,
     /// A message that has no business here comes right before it.
     Stray(Stray),
 }
@@ -223,6 +228,7 @@ impl fmt::Display for CallFault {
             Self::Says(Estimate::Known(bytes)) => write!(f, "says({bytes})"),
             Self::PageSize(bytes) => write!(f, "page-size({bytes})"),
             Self::Maybe => f.write_str("maybe"),
+            Self::Lies => f.write_str("lies"),
         }
     }
 }
@@ -234,6 +240,7 @@ impl fmt::Display for LinkFault {
             Self::Mute => f.write_str("mute"),
             Self::Stall => f.write_str("stall"),
             Self::Flip => f.write_str("flip"),
+            Self::Spoil => f.write_str("spoil"),
             Self::Stray(stray) => {
                 let name = Stray::NAMES.iter().find(|(one, _)| one == stray).map_or("", |(_, name)| *name);
                 write!(f, "stray({name})")
@@ -272,6 +279,7 @@ fn parse(text: &str) -> Option<Fault> {
             ("mute", "") => LinkFault::Mute,
             ("stall", "") => LinkFault::Stall,
             ("flip", "") => LinkFault::Flip,
+            ("spoil", "") => LinkFault::Spoil,
             ("stray", name) => LinkFault::Stray(Stray::NAMES.iter().find(|(_, one)| *one == name)?.0),
             _ => return None,
         };
@@ -299,6 +307,7 @@ fn parse(text: &str) -> Option<Fault> {
         ("says", bytes) => CallFault::Says(Estimate::Known(bytes.parse().ok()?)),
         ("page-size", bytes) => CallFault::PageSize(bytes.parse().ok()?),
         ("maybe", "") => CallFault::Maybe,
+        ("lies", "") => CallFault::Lies,
         _ => return None,
     };
     Some(Fault::Call { side, number, what })

@@ -12,6 +12,8 @@ pub(crate) const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Guest {
     pub(crate) running: bool,
+    /// Whether it ran before anything began: a paused guest is not started by an `unpause`.
+    pub(crate) ran: bool,
     memory: Option<GuestMemory>,
     /// Pages written to since the last report, while somebody asked to know.
     log: Option<BTreeSet<u64>>,
@@ -22,7 +24,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) const fn new(running: bool, memory: Option<GuestMemory>, dice: Dice) -> Self {
-        Self { running, memory, log: None, dice, writes: 0 }
+        Self { running, ran: running, memory, log: None, dice, writes: 0 }
     }
 
     /// Writes to so many pages, if it runs.

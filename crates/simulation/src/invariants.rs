@@ -165,7 +165,7 @@ impl Invariants {
             Side::Restore => self.destination.commanded(&mut broken, command, answer),
         }
         if answer.is_ok() {
-            self.owners.commanded(view, side, command);
+            self.owners.commanded(view, side, command, &self.destination);
         }
         self.note(view.now, broken);
     }

@@ -32,6 +32,8 @@ pub(crate) struct Packet {
     pub(crate) name: &'static str,
     /// Its number in its direction.
     pub(crate) number: u32,
+    /// Its payload is damaged once it was verified.
+    pub(crate) spoilt: bool,
     /// Whom to tell that it was written.
     pub(crate) chunk: Option<Chunk>,
 }

@@ -7,6 +7,7 @@ use crate::course::Course;
 use crate::end::End;
 use crate::invariants::Rule;
 use crate::scenario::{Scenario, Settle};
+use crate::subject::Subject;
 use crate::verdict;
 use crate::world::World;
 
@@ -59,6 +60,7 @@ fn settle(world: &mut World, patience: Duration) {
             [false, true] if here || !not_here && !world.is_over(Side::Save) => (Side::Restore, Command::Discard),
             [false, true] if not_here && !claimed => (Side::Restore, Command::Claim),
             [true, true] if wish == Settle::Destination && !claimed => (Side::Restore, Command::Claim),
+            [true, true] if wish == Settle::Force && !asked => (Side::Save, Command::TakeBack { force: true }),
             [true, true] if wish == Settle::Source && !asked => (Side::Save, Command::TakeBack { force: false }),
             [_, true] => (Side::Restore, Command::Discard),
             [true, false] if !asked => (Side::Save, Command::TakeBack { force: false }),
@@ -91,6 +93,7 @@ fn finish(world: World, in_doubt: [bool; 2]) -> Course {
         violations: invariants.violations,
         arrived: snapshot.arrived.map(|arrived| arrived.is_ok()),
         took: now,
+        states: [source, destination].map(|end| end.devices.iter().map(Subject::truth).collect()),
         steps: ends.map(|end| end.steps),
         messages,
         scenario,

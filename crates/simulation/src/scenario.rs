@@ -4,9 +4,9 @@ mod text;
 
 use core::time::Duration;
 
-use vfio_migration_protocol::Capabilities;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, Mode, RestoreOptions, SaveOptions};
+use vfio_migration_protocol::{Capabilities, State};
 
 use crate::fault::Fault;
 
@@ -36,6 +36,10 @@ pub struct Scenario {
     pub way: Way,
     /// Whether messages pass through the stream's codec as bytes.
     pub wire: bool,
+    /// In which state the session finds the source's devices. The guest works only if they do.
+    pub found: State,
+    /// In which state the session finds the destination's devices.
+    pub there: State,
     /// How the save goes.
     pub save: SaveOptions,
     /// How the restore goes.
@@ -106,6 +110,8 @@ pub enum Settle {
     Source,
     /// Where both are possible, the destination has the guest.
     Destination,
+    /// The source takes the guest back without asking, because its caller sees that the destination does not run.
+    Force,
 }
 
 impl Scenario {
@@ -154,6 +160,8 @@ impl Default for Scenario {
             pages: 16,
             way: Way::Connected,
             wire: true,
+            found: State::Running,
+            there: State::Running,
             save,
             restore: RestoreOptions { deadline: Duration::from_millis(200), ..RestoreOptions::default() },
             link: LinkOptions { latency: Duration::from_micros(50), bandwidth: 100 << 20, capacity: 32 << 10 },

@@ -59,6 +59,13 @@ impl Subject {
         }
     }
 
+    /// The session is going to find it in this state.
+    pub(crate) fn find_in(&mut self, state: State) {
+        // One that the device does not have leaves it where it is.
+        let _ = self.model.set_state(state);
+        self.found = self.model.current_state();
+    }
+
     /// Where it really is; `None` if it is gone.
     pub(crate) const fn truth(&self) -> Option<State> {
         match self.mood {
@@ -220,7 +227,11 @@ impl Subject {
     }
 
     fn walk(&mut self, to: State, fault: Option<CallFault>) -> Result<(), CallError> {
-        let Some(CallFault::Part(arcs, errno)) = fault else { return self.model.set_state(to) };
+        let (arcs, errno) = match fault {
+            Some(CallFault::Part(arcs, errno)) => (arcs, errno),
+            Some(CallFault::Lies) => return Ok(()),
+            _ => return self.model.set_state(to),
+        };
         let path = self.model.table().path(self.model.current_state(), to).unwrap_or_default();
         if let Some(part) = path.get(..usize::from(arcs)).and_then(|part| part.last()) {
             self.model.set_state(*part)?;

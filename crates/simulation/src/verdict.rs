@@ -109,6 +109,8 @@ fn somebody(world: &mut World, in_doubt: [bool; 2]) {
     if source.guest.running || destination.guest.running || in_doubt.contains(&true) {
         return;
     }
+    // A guest that was not running when the session began stays so.
+    let paused = !source.guest.ran;
     // Whose hook or call never returned has the guest in its hands, or its caller has.
     let stuck = source.stuck > 0 || destination.stuck > 0;
     // A host that died took what it had with it.
@@ -119,7 +121,7 @@ fn somebody(world: &mut World, in_doubt: [bool; 2]) {
     // A caller whose own hook failed was told, and has the guest.
     let hook = world.scenario.faults.iter().any(|fault| fault.to_string().contains("fails"))
         && (world.invariants.source.unpauses > 0 || world.invariants.destination.failed);
-    if !stuck && !died && !kept && !hook {
+    if !stuck && !died && !kept && !hook && !paused {
         let outcomes = [source, destination].map(|end| end.machine.ending().map(|ending| ending.report.outcome));
         world.broke(Rule::NeverNobody, &format!("the guest runs nowhere; source and destination came to {outcomes:?}"));
     }
@@ -139,6 +141,7 @@ fn source_stays(world: &mut World) {
         source.devices.iter_mut().for_each(|device| device.advance(TICKS));
         for (device, before) in source.devices.iter().zip(before) {
             let works = device.truth() == Some(device.found) && device.counter() == before + u64::from(TICKS);
+            let works = works || !device.found.is_running() && device.truth() == Some(device.found);
             // A device that went wrong may be lost or reset, and still has to have that name.
             let named = device.excused && (outcome != Outcome::Returned || device.is_running() || !device.touched);
             if !works && !named {
@@ -197,8 +200,16 @@ fn hands_off(world: &mut World) {
 
 /// Nothing goes wrong in it, and nobody wishes for anything that ends it.
 fn is_clean(scenario: &Scenario) -> bool {
-    let Scenario { faults, commands, source_model, destination_model, save, .. } = scenario;
-    faults.is_empty() && commands.is_empty() && source_model.is_empty() && destination_model.is_empty() && !save.dry_run
+    let Scenario { faults, commands, source_model, destination_model, save, found, there, .. } = scenario;
+    // In other states somebody else has the device.
+    let free = |state: &State| matches!(state, State::Running | State::RunningP2p | State::Stop);
+    free(found)
+        && free(there)
+        && faults.is_empty()
+        && commands.is_empty()
+        && source_model.is_empty()
+        && destination_model.is_empty()
+        && !save.dry_run
 }
 
 fn clean(world: &mut World) {
@@ -222,7 +233,7 @@ fn clean(world: &mut World) {
         }
     }
     let guests = [world.ends[0].guest.running, world.ends[1].guest.running];
-    if guests != [snapshot, runs] {
+    if guests != [snapshot && world.ends[0].guest.ran, runs] {
         wrong.push(format!("guests run here and there: {guests:?}"));
     }
     if let Some(first) = wrong.first() {

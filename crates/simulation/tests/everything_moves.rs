@@ -89,7 +89,9 @@ fn a_run_is_the_same_each_time() {
 #[test]
 fn a_group_with_a_device_without_p2p_is_refused_unless_the_caller_says_that_there_is_no_p2p_traffic() {
     for other in ["stop-copy", "stop-copy+pre-copy"] {
-        for group in [format!("stop-copy+p2p,{other}"), format!("{other},{other}"), format!("{other},stop-copy+p2p+pre-copy")] {
+        for group in
+            [format!("stop-copy+p2p,{other}"), format!("{other},{other}"), format!("{other},stop-copy+p2p+pre-copy")]
+        {
             let alone: Scenario = format!("devices={group}").parse().expect("a scenario");
             assert!(run(&alone).is_err(), "{group}");
             let source_only: Scenario = format!("devices={group} no-p2p-traffic=yes").parse().expect("a scenario");

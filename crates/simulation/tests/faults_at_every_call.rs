@@ -35,7 +35,7 @@ fn of_one_device_with_everything_settled_by_the_destination() {
 
 #[test]
 fn of_one_device_with_stop_copy_only() {
-    matrix("seed=13 devices=stop-copy data=9000 pages=2", 200);
+    matrix("seed=13 devices=stop-copy data=9000 pages=2", 150);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn of_one_device_without_p2p() {
 
 #[test]
 fn of_two_devices() {
-    matrix("seed=15 devices=stop-copy+p2p+pre-copy,stop-copy+p2p data=5000 pages=2", 500);
+    matrix("seed=15 devices=stop-copy+p2p+pre-copy,stop-copy+p2p data=5000 pages=2", 400);
 }
 
 #[test]
@@ -55,7 +55,8 @@ fn of_two_devices_that_may_be_reset() {
 
 #[test]
 fn of_three_devices() {
-    let devices = "stop-copy+p2p+pre-copy+dirty-tracking,stop-copy+p2p+dirty-tracking,stop-copy+p2p+pre-copy+dirty-tracking";
+    let devices =
+        "stop-copy+p2p+pre-copy+dirty-tracking,stop-copy+p2p+dirty-tracking,stop-copy+p2p+pre-copy+dirty-tracking";
     matrix(&format!("seed=17 devices={devices} data=3000 pages=3"), 800);
 }
 

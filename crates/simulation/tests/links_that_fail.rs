@@ -77,9 +77,14 @@ fn damaged_at_every_message() {
 
 #[test]
 fn one_way_streams_cut_or_damaged_at_every_message() {
-    for base in ["seed=35 way=pipe", "seed=36 way=file", "seed=37 way=pipe then=resume run=yes", "seed=38 way=file run=no"] {
+    for base in
+        ["seed=35 way=pipe", "seed=36 way=file", "seed=37 way=pipe then=resume run=yes", "seed=38 way=file run=no"]
+    {
         let course = sweep::clean(&format!("{base} data=9000 pages=2"));
-        sweep::all_sound(every_message(&course, &[LinkFault::Cut(0), LinkFault::Cut(1), LinkFault::Flip, LinkFault::Mute]));
+        sweep::all_sound(every_message(
+            &course,
+            &[LinkFault::Cut(0), LinkFault::Cut(1), LinkFault::Flip, LinkFault::Mute],
+        ));
         sweep::all_sound(every_step(&course, |side, number| Fault::Silent { side, number }));
     }
 }

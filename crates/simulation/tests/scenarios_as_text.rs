@@ -25,7 +25,11 @@ fn it_names_what_differs_from_the_default() {
 #[test]
 fn every_fault_has_a_text() {
     let steps = [
-        Step::SetState { from: vfio_migration_protocol::State::Running, to: vfio_migration_protocol::State::Stop, arcs: 2 },
+        Step::SetState {
+            from: vfio_migration_protocol::State::Running,
+            to: vfio_migration_protocol::State::Stop,
+            arcs: 2,
+        },
         Step::PreCopyInfo,
         Step::ReadDevice,
         Step::WriteDevice,

@@ -31,6 +31,7 @@ impl End {
             debug_assert_eq!(written, Ok(()), "a running device takes what its guest writes");
             device.model.advance(BEFORE);
         }
+        world.devices.iter_mut().for_each(|device| device.find_in(scenario.found));
         let tracked = scenario.devices.iter().all(|device| device.has(Capabilities::DIRTY_TRACKING));
         let trackers = if tracked && scenario.pages > 0 { world.trackers() } else { Vec::new() };
         let watched_by = (0..).zip(&trackers).map(|(place, _)| TrackerIndex(place)).collect::<Vec<_>>();
@@ -60,6 +61,7 @@ impl End {
     /// The destination: nothing works there yet. It lists its objects in an order of its own.
     pub(crate) fn destination(scenario: &Scenario) -> Result<Self, Failure> {
         let mut world = World::new(scenario, Side::Restore);
+        world.devices.iter_mut().for_each(|device| device.find_in(scenario.there));
         let mut dice = Dice::new(scenario.seed).split(3);
         for place in (1..world.things.len()).rev() {
             let other = usize::try_from(dice.roll(place as u64 + 1)).unwrap_or(0);
@@ -123,13 +125,14 @@ impl World {
     fn end(self, scenario: &Scenario, machine: Machine, trackers: Vec<Watch>) -> End {
         let Self { side, things, devices, memory, pieces } = self;
         let dice = Dice::new(scenario.seed).split(if side == Side::Save { 1 } else { 2 });
+        let works = scenario.found.is_running() && !scenario.found.is_quiet();
         let (chunk, depth) = (scenario.save.chunk as usize, scenario.save.depth);
         End {
             side,
             machine,
             things,
             devices,
-            guest: Guest::new(side == Side::Save, memory.clone(), dice),
+            guest: Guest::new(side == Side::Save && works, memory.clone(), dice),
             memory,
             pieces,
             trackers,

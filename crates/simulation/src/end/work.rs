@@ -197,8 +197,9 @@ impl End {
     fn hook(&mut self, hook: Hook, fault: Option<CallFault>) -> Result<(), String> {
         refuse(fault).map_err(|_| "the caller's hook does not want to".to_owned())?;
         match hook {
+            _ if fault == Some(CallFault::Lies) => {}
             Hook::Pause(_) => self.guest.running = false,
-            Hook::Unpause(_) => self.guest.running = true,
+            Hook::Unpause(_) => self.guest.running = self.guest.ran,
             // A caller that was told of the failure meanwhile lets nothing run.
             Hook::TakeOver => self.guest.running = !self.failed,
             Hook::Configure => {}

@@ -14,9 +14,9 @@ pub(super) struct Owners {
 
 impl Owners {
     /// A caller's word was taken. It may be false.
-    pub(super) fn commanded(&mut self, view: View<'_>, side: Side, command: &Command) {
+    pub(super) fn commanded(&mut self, view: View<'_>, side: Side, command: &Command, seen: &Destination) {
         let (source, destination) = (view.end(Side::Save), view.end(Side::Restore));
-        let never_runs = destination.dead || destination.finished && !destination.works();
+        let never_runs = destination.dead || (destination.finished || seen.in_doubt) && !destination.works();
         self.false_word |= match (side, command) {
             (Side::Save, Command::TakeBack { force: true }) => !never_runs,
             (Side::Restore, Command::Claim) => source.works(),

@@ -87,6 +87,7 @@ fn words(scenario: &Scenario) -> Vec<(&'static str, String)> {
         Settle::Nobody => "nobody",
         Settle::Source => "source",
         Settle::Destination => "destination",
+        Settle::Force => "force",
     };
     let then = match save.then {
         Then::Stop => "stop",
@@ -103,6 +104,8 @@ fn words(scenario: &Scenario) -> Vec<(&'static str, String)> {
         ("pages", number(scenario.pages.into())),
         ("way", way.into()),
         ("wire", yes(scenario.wire)),
+        ("found", scenario.found.to_string()),
+        ("there", scenario.there.to_string()),
         ("chunk", number(save.chunk.into())),
         ("depth", number(save.depth.into())),
         ("deadline", micros(save.deadline)),
@@ -153,6 +156,8 @@ fn set(scenario: &mut Scenario, key: &str, value: &str) -> Option<()> {
             };
         }
         "wire" => scenario.wire = yes()?,
+        "found" => scenario.found = value.parse().ok()?,
+        "there" => scenario.there = value.parse().ok()?,
         "chunk" => save.chunk = value.parse().ok()?,
         "depth" => save.depth = value.parse().ok()?,
         "deadline" => save.deadline = micros()?,
@@ -198,6 +203,7 @@ fn set(scenario: &mut Scenario, key: &str, value: &str) -> Option<()> {
                 "nobody" => Settle::Nobody,
                 "source" => Settle::Source,
                 "destination" => Settle::Destination,
+                "force" => Settle::Force,
                 _ => return None,
             };
         }

@@ -64,7 +64,14 @@ impl World {
             return;
         }
         let lane = &mut self.lanes[direction_of(side) as usize];
-        lane.hand_over(Packet { parcel: Parcel::Closed(why.into()), size: 0, name: "close", number: 0, chunk: None });
+        lane.hand_over(Packet {
+            parcel: Parcel::Closed(why.into()),
+            size: 0,
+            name: "close",
+            number: 0,
+            spoilt: false,
+            chunk: None,
+        });
         self.pump(direction_of(side));
     }
 
@@ -84,7 +91,7 @@ impl World {
         self.messages[direction as usize].push(name);
         let lane = &mut self.lanes[direction as usize];
         match fault {
-            None => {}
+            None | Some(LinkFault::Spoil) => {}
             Some(LinkFault::Mute) => lane.mute = true,
             Some(LinkFault::Stall) => lane.stall(now, deadline * 2),
             Some(LinkFault::Cut(millis)) => {
@@ -114,6 +121,7 @@ impl World {
                     size: HEADER,
                     name: "stray",
                     number: 0,
+                    spoilt: false,
                     chunk: None,
                 };
                 lane.hand_over(packet);
@@ -126,7 +134,8 @@ impl World {
             _ => HEADER,
         };
         let lane = &mut self.lanes[direction as usize];
-        lane.hand_over(Packet { parcel, size, name, number: 0, chunk });
+        let spoilt = fault == Some(LinkFault::Spoil);
+        lane.hand_over(Packet { parcel, size, name, number: 0, spoilt, chunk });
         self.pump(direction);
     }
 
@@ -172,15 +181,15 @@ impl World {
             match packet.parcel {
                 Parcel::Closed(why) => self.disconnected(side, &why),
                 _ if deaf => {}
-                parcel => self.receive(side, parcel),
+                parcel => self.receive(side, parcel, packet.spoilt),
             }
         }
     }
 
-    fn receive(&mut self, side: Side, parcel: Parcel) {
+    fn receive(&mut self, side: Side, parcel: Parcel, spoilt: bool) {
         match parcel {
             Parcel::Head(offer) => self.hear(side, Input::Opened(offer)),
-            Parcel::Message(message, payload) => self.receive_message(side, message, &payload),
+            Parcel::Message(message, payload) => self.receive_message(side, message, payload, spoilt),
             Parcel::Damaged => self.damaged(side, "a checksum is wrong".into()),
             Parcel::Closed(why) => self.disconnected(side, &why),
             Parcel::Bytes(bytes) => {
@@ -193,9 +202,9 @@ impl World {
                 }
                 match self.end(side).codec.decode(&bytes) {
                     Ok(messages) => {
-                        messages
-                            .into_iter()
-                            .for_each(|(message, payload)| self.receive_message(side, message, &payload));
+                        for (message, payload) in messages {
+                            self.receive_message(side, message, payload, spoilt);
+                        }
                     }
                     Err(error) => self.damaged(side, error),
                 }
@@ -203,14 +212,18 @@ impl World {
         }
     }
 
-    fn receive_message(&mut self, side: Side, message: Message, payload: &[u8]) {
+    fn receive_message(&mut self, side: Side, message: Message, mut payload: Vec<u8>, spoilt: bool) {
+        let middle = payload.len() / 2;
+        if let (true, Some(byte)) = (spoilt, payload.get_mut(middle)) {
+            *byte ^= 1;
+        }
         let chunk = if payload.is_empty() {
             None
         } else {
             let end = self.end(side);
             let Some(chunk) = end.free.pop() else { return };
             if let Some(into) = end.chunks.get_mut(chunk as usize).and_then(|buffer| buffer.get_mut(..payload.len())) {
-                into.copy_from_slice(payload);
+                into.copy_from_slice(&payload);
             }
             let held = end.chunks.len() - end.free.len();
             self.most_held = self.most_held.max(held);
