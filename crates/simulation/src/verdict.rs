@@ -163,6 +163,9 @@ fn source_stays(world: &mut World) {
 /// What runs at the destination, or is kept there to run, is what stopped at the source.
 fn arrived(world: &mut World) {
     let destination = &world.ends[Side::Restore as usize];
+    if destination.dead {
+        return;
+    }
     let completed = destination.machine.ending().is_some_and(|ending| ending.report.outcome == Outcome::Completed);
     let kept = destination.devices.iter().all(|device| device.carries && device.truth() == Some(State::Stop));
     if completed && kept {

@@ -1,6 +1,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use vfio_migration_protocol::event::Phase;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{
     Action, Chunk, Command, DeviceCall, Hook, Input, Message, Mode, NotNow, Object, Offer,
@@ -99,6 +100,7 @@ impl Destination {
             }
             Action::Emit(event) => match event.kind {
                 EventKind::InDoubt { .. } => self.in_doubt = true,
+                EventKind::Phase { phase, .. } => self.in_doubt = phase == Phase::InDoubt,
                 EventKind::Overdue { .. } => self.announced_overdue = true,
                 _ => {}
             },
@@ -122,7 +124,10 @@ impl Destination {
             broken.unless(self.may_run(view), Rule::GivenFirst, || format!("{name} is asked for {to}"));
             broken.unless(!self.refused, Rule::RefusedNeverRuns, || format!("{name} is asked for {to}"));
             broken.unless(!self.failed || self.claimed, Rule::FailedStays, || format!("{name} is asked for {to}"));
-            broken.unless(!self.damaged, Rule::NothingAfterDamage, || format!("{name} is asked for {to}"));
+            // Damage after loaded is as good as a lost connection: its caller may still claim.
+            broken.unless(!self.damaged || self.claimed, Rule::NothingAfterDamage, || {
+                format!("{name} is asked for {to}")
+            });
         }
     }
 

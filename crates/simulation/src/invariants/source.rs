@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use vfio_migration_protocol::event::Phase;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{
     self, Action, Command, DeviceCall, Hook, Input, Message, Mode, NotNow, Object, TrackerCall, TrackerIndex,
@@ -91,6 +92,7 @@ impl Source {
             }
             Action::Emit(event) => match event.kind {
                 EventKind::InDoubt { .. } => self.in_doubt = true,
+                EventKind::Phase { phase, .. } => self.in_doubt = phase == Phase::InDoubt,
                 EventKind::Overdue { .. } => self.announced_overdue = true,
                 _ => {}
             },
