@@ -21,6 +21,7 @@ use crate::step::Step;
 use crate::subject::Subject;
 
 /// One end.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that has happened or not")]
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) side: Side,

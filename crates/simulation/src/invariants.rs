@@ -6,6 +6,8 @@ mod chunks;
 mod destination;
 mod owners;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::time::Duration;

@@ -52,13 +52,13 @@ fn settle(world: &mut World, patience: Duration) {
         let [source, destination] = &world.ends;
         let (there, here) = (destination.guest.running, source.guest.running);
         // What cannot have the guest any more: it has ended without it, died, or never began.
-        let not_there = world.is_over(Side::Restore) && !there;
-        let not_here = world.is_over(Side::Save) && !here;
+        let without_destination = world.is_over(Side::Restore) && !there;
+        let source_without = world.is_over(Side::Save) && !here;
         let next = match doubt {
             [true, _] if there => (Side::Save, Command::Discard),
-            [true, _] if not_there => (Side::Save, Command::TakeBack { force: true }),
-            [false, true] if here || !not_here && !world.is_over(Side::Save) => (Side::Restore, Command::Discard),
-            [false, true] if not_here && !claimed => (Side::Restore, Command::Claim),
+            [true, _] if without_destination => (Side::Save, Command::TakeBack { force: true }),
+            [false, true] if here || !source_without && !world.is_over(Side::Save) => (Side::Restore, Command::Discard),
+            [false, true] if source_without && !claimed => (Side::Restore, Command::Claim),
             [true, true] if wish == Settle::Destination && !claimed => (Side::Restore, Command::Claim),
             [true, true] if wish == Settle::Force && !asked => (Side::Save, Command::TakeBack { force: true }),
             [true, true] if wish == Settle::Source && !asked => (Side::Save, Command::TakeBack { force: false }),

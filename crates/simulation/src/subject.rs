@@ -7,6 +7,7 @@ use vfio_migration_protocol::{CallError, Device, Errno, Estimate, Filled, PreCop
 use crate::fault::CallFault;
 
 /// A device of a simulation.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that has happened or not")]
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) id: String,

@@ -193,7 +193,7 @@ impl World {
         if at > self.now {
             self.wakes = 0;
         }
-        self.idle += at - self.now;
+        self.idle += at.saturating_sub(self.now);
         self.now = at;
         // A call that takes a second is no reason to simulate a second of work.
         let each = Duration::from_millis(1) / self.scenario.ticks.max(1);
@@ -238,7 +238,7 @@ impl World {
         }
         let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
         self.invariants.hears(view, side, &input);
-        let now = self.now - self.ends[side as usize].epoch;
+        let now = self.now.saturating_sub(self.ends[side as usize].epoch);
         let told = match &input {
             Input::Tick => "tick".to_owned(),
             Input::Received(message, _) => format!("received {message:?}"),
@@ -262,7 +262,7 @@ impl World {
             if end.finished || end.dead || !end.started {
                 return;
             }
-            let now = self.now - end.epoch;
+            let now = self.now.saturating_sub(end.epoch);
             match end.machine.poll_output(now) {
                 Ok(Output::Do(action)) => self.carry_out(side, action),
                 Ok(Output::Wait(wake)) => {

@@ -105,11 +105,11 @@ impl World {
         let pieces: Vec<GuestMemory> = memory.as_ref().map(part).unwrap_or_default();
         let devices: Vec<Subject> =
             (0..scenario.devices.len()).map(|place| subject(scenario, side, place, memory.as_ref())).collect();
-        let ports: Vec<_> = devices.iter().map(|device| device.model.port()).collect();
+        let doors: Vec<_> = devices.iter().map(|device| device.model.port()).collect();
         let mut devices = devices;
         for (place, device) in devices.iter_mut().enumerate() {
             // Every device writes to every other one: the barrier is needed.
-            let peers = ports.iter().enumerate().filter(|(peer, _)| *peer != place && !scenario.save.no_p2p_traffic);
+            let peers = doors.iter().enumerate().filter(|(peer, _)| *peer != place && !scenario.save.no_p2p_traffic);
             peers.for_each(|(_, port)| device.model.connect(port));
         }
         let things = (0..devices.len()).map(Thing::Device).chain((0..pieces.len()).map(Thing::Memory)).collect();

@@ -26,7 +26,9 @@ pub(super) fn request(broken: &mut Broken, end: &End, object: Object, to: State)
         // One request that goes into grace and out of it again waits for nobody.
         let loud = |state: State| state.is_running() && !state.is_quiet();
         let through = loud(from) && !to.is_running() || !from.is_running() && loud(to);
-        broken.unless(!through || device.excused, Rule::Barrier, || format!("{} is asked to go from {from} to {to} at once", device.id));
+        broken.unless(!through || device.excused, Rule::Barrier, || {
+            format!("{} is asked to go from {from} to {to} at once", device.id)
+        });
         let mut at = from;
         for next in path.iter().copied() {
             let stops = at.is_running() && !next.is_running();

@@ -10,8 +10,10 @@ use vfio_migration_protocol::{EventKind, State};
 
 use super::{Broken, Rule, View, barrier};
 use crate::end::{End, Work};
+use crate::subject::Subject;
 
 /// What was seen of the destination.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that has happened or not")]
 #[derive(Debug, Default)]
 pub(crate) struct Destination {
     offer: Option<Offer>,
@@ -68,7 +70,7 @@ impl Destination {
                 let came = self.frames.remove(chunk);
                 broken
                     .unless(came == Some((*object, *offset, *len)), Rule::Order, || format!("{action:?} of {came:?}"));
-                let state = end.device(*object).and_then(|device| device.truth());
+                let state = end.device(*object).and_then(Subject::truth);
                 let open = state.is_none_or(|state| state == State::Resuming)
                     || end.device(*object).is_some_and(|device| device.excused);
                 broken.unless(open, Rule::Order, || format!("{action:?} to a device in {state:?}"));
@@ -235,11 +237,11 @@ impl Destination {
             }
             (Command::Claim, Ok(())) => {
                 broken.unless(self.in_doubt, Rule::Commands, || "claimed without doubt".into());
-                self.claimed = true;
+                (self.claimed, self.in_doubt) = (true, false);
             }
             (Command::Discard, Ok(())) => {
                 broken.unless(self.in_doubt, Rule::Commands, || "discarded without doubt".into());
-                self.discarded = true;
+                (self.discarded, self.in_doubt) = (true, false);
             }
             (Command::TakeBack { .. } | Command::Switchover, Ok(())) => {
                 broken.unless(false, Rule::Commands, || format!("the destination followed {command:?}"));
@@ -256,7 +258,7 @@ impl Destination {
             // The clock is checked after the fact, so a little more than a third has passed when it is on time.
             let most = view.scenario.restore.deadline / 3 + Duration::from_millis(1);
             broken.unless(view.now <= said + most, Rule::Alive, || {
-                format!("silent for {} us after given-up", (view.now - said).as_micros())
+                format!("silent for {} us after given-up", view.now.saturating_sub(said).as_micros())
             });
         }
     }

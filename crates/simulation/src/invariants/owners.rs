@@ -4,6 +4,7 @@ use vfio_migration_protocol::session::{Command, Then};
 
 use super::{Broken, Destination, Rule, View};
 use crate::scenario::Way;
+use crate::subject::Subject;
 
 /// Who works for the guest.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl Owners {
                 !device.is_running() && !device.excused && !found_so
             });
             broken.unless(idle.is_none(), Rule::PauseFirst, || {
-                let state = idle.and_then(|device| device.truth()).unwrap_or(State::Error);
+                let state = idle.and_then(Subject::truth).unwrap_or(State::Error);
                 let id = idle.map_or("", |device| &device.id);
                 format!("the guest runs at the {:?} end and {id} is in {state}", end.side)
             });

@@ -12,6 +12,7 @@ use super::{Broken, Rule, View, barrier};
 use crate::end::{End, Thing, Work};
 
 /// What was seen of the source.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that has happened or not")]
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     /// The pause hook was called; what it answered.
@@ -211,10 +212,11 @@ impl Source {
                 broken.unless(self.in_doubt, Rule::Commands, || "taken back without doubt".into());
                 self.taken_back |= *force;
                 self.settled |= *force;
+                self.in_doubt &= !*force;
             }
             (Command::Discard, Ok(())) => {
                 broken.unless(self.in_doubt, Rule::Commands, || "discarded without doubt".into());
-                (self.discarded, self.settled) = (true, true);
+                (self.discarded, self.settled, self.in_doubt) = (true, true, false);
             }
             (Command::Claim, Ok(())) => {
                 broken.unless(false, Rule::Commands, || "the source claimed".into());

@@ -128,14 +128,14 @@ impl World {
                 self.messages[direction as usize].push("stray");
             }
         }
-        let size = match &parcel {
+        let bytes = match &parcel {
             Parcel::Bytes(bytes) => bytes.len() as u64,
             Parcel::Message(_, payload) => HEADER + payload.len() as u64,
             _ => HEADER,
         };
         let lane = &mut self.lanes[direction as usize];
         let spoilt = fault == Some(LinkFault::Spoil);
-        lane.hand_over(Packet { parcel, size, name, number: 0, spoilt, chunk });
+        lane.hand_over(Packet { parcel, size: bytes, name, number: 0, spoilt, chunk });
         self.pump(direction);
     }
 

@@ -1,12 +1,12 @@
 //! Where it cannot be known who owns the guest: both ends stop, keep everything, say so, and are settled by a late word or
 //! by their callers.
 
-mod sweep;
-
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::Command;
 use vfio_migration_protocol::{Outcome, State};
 use vfio_migration_simulation::{CallFault, Course, Direction, Fault, LinkFault, Scenario, Step, run};
+
+use crate::sweep;
 
 const BASES: [&str; 3] = [
     "seed=71 data=6000 pages=2",

@@ -1,9 +1,9 @@
 //! Every call that either end makes, with every fault that fits it.
 
-mod sweep;
-
 use vfio_migration_protocol::report::Side;
 use vfio_migration_simulation::{Course, Fault, Scenario};
+
+use crate::sweep;
 
 /// The clean course once more for each call and each fault that fits it.
 fn every_fault(course: &Course) -> Vec<Scenario> {

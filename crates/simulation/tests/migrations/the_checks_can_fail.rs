@@ -1,10 +1,10 @@
 //! The proof that somebody watches: things are broken on purpose, where no session can see it, and the run says so.
 
-mod sweep;
-
 use vfio_migration_protocol::State;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_simulation::{CallFault, Course, Direction, Fault, LinkFault, Rule, Scenario, Step, run};
+
+use crate::sweep;
 
 fn course(text: &str) -> Course {
     let scenario: Scenario = text.parse().expect("a scenario");

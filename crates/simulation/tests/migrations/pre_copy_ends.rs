@@ -1,7 +1,5 @@
 //! When pre-copy ends, whatever devices say about how much is left.
 
-mod sweep;
-
 use vfio_migration_protocol::report::{PreCopyEnd, Side};
 use vfio_migration_protocol::session::Command;
 use vfio_migration_simulation::{Course, Scenario, run};

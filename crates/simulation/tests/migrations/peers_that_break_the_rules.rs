@@ -1,8 +1,8 @@
 //! Messages that have no business where they come, at every place: well-formed, so that no codec finds them out.
 
-mod sweep;
-
 use vfio_migration_simulation::{Direction, Fault, LinkFault, Scenario, Stray};
+
+use crate::sweep;
 
 fn every_place(text: &str) -> Vec<Scenario> {
     let course = sweep::clean(text);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use vfio_migration_simulation::{Course, Rule, Scenario, run};
 
 /// The course of a scenario in which nothing goes wrong.
-pub fn clean(text: &str) -> Course {
+pub(crate) fn clean(text: &str) -> Course {
     let scenario: Scenario = text.parse().expect("a scenario");
     let course = run(&scenario).expect("a session");
     course.expect_sound();
@@ -15,13 +15,16 @@ pub fn clean(text: &str) -> Course {
 
 /// Runs all scenarios; panics if any of them breaks a rule. Answers how many there were.
 #[track_caller]
-pub fn all_sound(scenarios: impl IntoIterator<Item = Scenario>) -> usize {
+pub(crate) fn all_sound(scenarios: impl IntoIterator<Item = Scenario>) -> usize {
     all(scenarios, |_| Ok(()))
 }
 
 /// As [`all_sound`], with something more that each course must be.
 #[track_caller]
-pub fn all(scenarios: impl IntoIterator<Item = Scenario>, more: impl Fn(&Course) -> Result<(), String>) -> usize {
+pub(crate) fn all(
+    scenarios: impl IntoIterator<Item = Scenario>,
+    more: impl Fn(&Course) -> Result<(), String>,
+) -> usize {
     let mut count = 0;
     let mut broken: BTreeMap<Option<Rule>, Vec<String>> = BTreeMap::new();
     let mut shown = String::new();

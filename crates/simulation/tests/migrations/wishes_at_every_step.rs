@@ -1,11 +1,11 @@
 //! Every wish of either caller at every step.
 
-mod sweep;
-
 use vfio_migration_protocol::Outcome;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, NotNow};
 use vfio_migration_simulation::{Course, Fault, LinkFault, Scenario};
+
+use crate::sweep;
 
 const BASES: [&str; 6] = [
     "seed=51 data=9000 pages=3",

@@ -1,13 +1,13 @@
 //! Groups, links, options and up to four things that go wrong at once, all drawn from a seed.
 
-mod sweep;
-
 use core::time::Duration;
 
 use vfio_migration_protocol::Capabilities;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, RestoreOptions, SaveOptions, Then, Unrecoverable};
 use vfio_migration_simulation::{Dice, Direction, Fault, LinkFault, LinkOptions, Scenario, Settle, Step, Way, run};
+
+use crate::sweep;
 
 fn pick<T: Copy>(dice: &mut Dice, from: &[T]) -> T {
     from[usize::try_from(dice.roll(from.len() as u64)).expect("an index")]

@@ -1,9 +1,9 @@
 //! A link that is cut, falls silent, stalls or damages what it carries, at every message of both directions.
 
-mod sweep;
-
 use vfio_migration_protocol::report::Side;
 use vfio_migration_simulation::{Course, Direction, Fault, LinkFault, Scenario};
+
+use crate::sweep;
 
 const CUTS: [LinkFault; 3] = [LinkFault::Cut(0), LinkFault::Cut(1), LinkFault::Cut(30)];
 const SETTLES: [&str; 3] = ["settle=source", "settle=destination", "settle=nobody"];

@@ -1,9 +1,9 @@
 //! Where nothing goes wrong everything arrives, whatever the devices can do and however many there are.
 
-mod sweep;
-
 use vfio_migration_protocol::Capabilities;
 use vfio_migration_simulation::{Scenario, Way, run};
+
+use crate::sweep;
 
 /// All sets of capabilities, with and without a DMA log.
 fn sets() -> Vec<Capabilities> {

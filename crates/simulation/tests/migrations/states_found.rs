@@ -1,10 +1,10 @@
 //! What a session finds its devices in: a state to go back to, or somebody else's device.
 
-mod sweep;
-
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::{Outcome, State};
 use vfio_migration_simulation::{CallFault, Fault, Scenario, run};
+
+use crate::sweep;
 
 #[test]
 fn a_device_that_was_found_stopped_or_quiet_moves_all_the_same() {

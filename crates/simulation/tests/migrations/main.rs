@@ -1,0 +1,14 @@
+//! Whole migrations, simulated: where everything goes well, and where everything that can go wrong does.
+
+mod chance;
+mod doubt;
+mod everything_moves;
+mod faults_at_every_call;
+mod links_that_fail;
+mod peers_that_break_the_rules;
+mod pre_copy_ends;
+mod scenarios_as_text;
+mod states_found;
+mod sweep;
+mod the_checks_can_fail;
+mod wishes_at_every_step;
