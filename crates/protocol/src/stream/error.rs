@@ -166,7 +166,8 @@ impl StreamError {
         )
     }
 
-    /// Who must act: [`Fault::Corrupt`] where bytes were damaged, lost or moved, [`Fault::Peer`] where they arrived as
+    /// Who must act: [`Fault::Corrupt`] where bytes were damaged, lost or moved, [`Fault::Truncated`]
+    /// where they end too early, [`Fault::Peer`] where they arrived as
     /// they were sent and break the format, [`Fault::Incompatible`] by [`is_incompatible`](Self::is_incompatible).
     pub const fn fault(&self) -> Fault {
         match self {
@@ -174,9 +175,9 @@ impl StreamError {
             | Self::TextMode
             | Self::Checksum { .. }
             | Self::Sequence { .. }
-            | Self::Truncated { .. }
             | Self::Position { .. }
             | Self::Totals { .. } => Fault::Corrupt,
+            Self::Truncated { .. } => Fault::Truncated,
             Self::Field { .. }
             | Self::TooLong { .. }
             | Self::NoSuchObject { .. }
