@@ -25,6 +25,7 @@ pub(crate) fn judge(world: &mut World, in_doubt: [bool; 2]) {
     reports(world);
     somebody(world, in_doubt);
     source_stays(world);
+    destination_leaves(world);
     arrived(world);
     hands_off(world);
     if is_clean(&world.scenario) {
@@ -155,8 +156,23 @@ fn source_stays(world: &mut World) {
         let moving = source.devices.iter().find(|device| device.truth() != Some(State::Stop) && !device.excused);
         wrong = moving.map(|device| format!("{} has moved and is in {:?}", device.id, device.truth()));
     }
+    let logging = world.invariants.source.left_logging();
+    let wrong = wrong.or_else(|| logging.map(|tracker| format!("tracker {} was never stopped", tracker.0)));
     if let Some(wrong) = wrong {
         world.broke(Rule::GoesOn, &wrong);
+    }
+}
+
+/// A destination that did not get the guest keeps nothing of it.
+fn destination_leaves(world: &mut World) {
+    let destination = &world.ends[Side::Restore as usize];
+    let outcome = destination.machine.ending().map(|ending| ending.report.outcome);
+    if destination.dead || !matches!(outcome, Some(Outcome::Returned | Outcome::Reset)) {
+        return;
+    }
+    if let Some(device) = destination.devices.iter().find(|device| device.carries) {
+        let what = format!("{} is left in {:?} with the guest's data in it", device.id, device.truth());
+        world.broke(Rule::NoReset, &what);
     }
 }
 

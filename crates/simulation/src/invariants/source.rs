@@ -170,6 +170,11 @@ impl Source {
         self.look(view);
     }
 
+    /// A tracker that was started and never stopped.
+    pub(crate) fn left_logging(&self) -> Option<TrackerIndex> {
+        self.logging.difference(&self.stop_asked).next().copied()
+    }
+
     fn look(&mut self, view: View<'_>) {
         // A device that is broken or gone has stopped for all that anybody knows.
         let end = view.end(Side::Save);
