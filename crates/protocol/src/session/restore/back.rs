@@ -51,18 +51,17 @@ impl Restore {
 
     /// A call passed its deadline. What waits for its answer does not keep the source waiting.
     pub(super) fn is_overdue(&mut self, failure: Failure) {
-        let (first, why) = (!matches!(self.stage, Stage::Down(_) | Stage::Fall(_)), failure.to_string());
-        if first && self.peer.given_up && !self.has_left {
+        let why = failure.to_string();
+        match self.stage {
+            Stage::Down(_) | Stage::Fall(_) => {}
             // Whether the device has left cannot be known before the call returns.
-            return self.fall(failure);
+            _ if self.peer.given_up && !self.has_left => return self.fall(failure),
+            _ => self.fail(failure),
         }
-        if first {
-            self.fail(failure);
-        }
-        // The source owns the guest: `failed` is as good as `refused`, which may be said only once all has settled.
-        if matches!(self.stage, Stage::Down(Down::Settling)) && !self.peer.given_up && self.peer.listens() {
+        // `refused` may be said only once all has settled, and follows then. Until then the source owns the guest as
+        // well, or, if it has given it up, is in doubt.
+        if matches!(self.stage, Stage::Down(_)) && self.peer.listens() {
             self.course.send(Message::Failed(why));
-            self.peer.answered = true;
         }
     }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::super::course::Course;
-use super::super::{Action, Chunk, Message, Object};
+use super::super::{Action, Chunk, MAX_OBJECTS, Message, Object};
 use crate::{CallError, Estimate, EventKind};
 
 /// All that arrives.
@@ -27,6 +27,8 @@ struct Target {
     since: Duration,
     overdue: bool,
     ended: bool,
+    /// A write failed: what comes behind it is worth nothing.
+    failed: bool,
     bytes: u64,
     told: Duration,
 }
@@ -40,6 +42,9 @@ enum Item {
     InitialEnd(u32),
 }
 
+/// Most messages that are kept until the devices can take them: many more than any stream has before its data, and a bound
+/// all the same.
+const MOST_HELD: usize = 16 * MAX_OBJECTS;
 /// Shortest time between two progress events of an object.
 const PROGRESS: Duration = Duration::from_millis(100);
 
@@ -52,6 +57,7 @@ impl Intake {
             since: Duration::ZERO,
             overdue: false,
             ended: false,
+            failed: false,
             bytes: 0,
             told: Duration::ZERO,
         };
@@ -69,6 +75,16 @@ impl Intake {
     /// Keeps a message until the devices can take it.
     pub(super) fn hold(&mut self, message: Message, chunk: Option<Chunk>) {
         self.held.push_back((message, chunk));
+    }
+
+    /// Whether one more message can be kept: nothing comes after a stream's end.
+    pub(super) fn has_room(&self) -> bool {
+        self.held.len() < MOST_HELD && !self.holds_end()
+    }
+
+    /// Whether a stream's end is kept.
+    pub(super) fn holds_end(&self) -> bool {
+        matches!(self.held.back(), Some((Message::End { .. }, _)))
     }
 
     pub(super) fn next_held(&mut self) -> Option<(Message, Option<Chunk>)> {
@@ -90,17 +106,18 @@ impl Intake {
                 if target.ended {
                     return Err(format!("data of {} after its end", target.id));
                 }
+                let end = offset.checked_add(u64::from(len)).ok_or("data beyond the last offset that there is")?;
                 if let Some(chunk) = chunk {
                     if target.queue.is_empty() {
                         (target.since, target.overdue) = (course.now, false);
                     }
                     course.flow_starts();
-                    target.queue.push_back(Item::Chunk { len, end: offset.saturating_add(u64::from(len)) });
+                    target.queue.push_back(Item::Chunk { len, end });
                     let object = Object(u32::try_from(place).expect("objects are numbered with 32 bits"));
                     course.act(Action::Place { object, chunk, offset, len, segment_end });
                 }
                 if let Some(generation) = initial_end {
-                    target.queue.push_back(Item::InitialEnd(generation));
+                    target.initial_ends(generation);
                     target.flush(course, connected);
                 }
                 Ok(())
@@ -131,7 +148,11 @@ impl Intake {
         if let Err(error) = answer {
             // Its initial data is never loaded, and nobody waits for it any more.
             target.queue.retain(|item| matches!(item, Item::Chunk { .. }));
+            target.failed = true;
             return Err(error);
+        }
+        if target.failed {
+            return Ok(());
         }
         target.bytes += u64::from(len);
         course.count(u64::from(len));
@@ -190,6 +211,14 @@ impl Intake {
 }
 
 impl Target {
+    /// Notes that a generation of initial data ends here. One that is overtaken before it was written is of no interest.
+    fn initial_ends(&mut self, generation: u32) {
+        match self.queue.back_mut() {
+            Some(Item::InitialEnd(last)) => *last = generation,
+            _ => self.queue.push_back(Item::InitialEnd(generation)),
+        }
+    }
+
     /// Says that initial data is loaded once everything before it was written.
     fn flush(&mut self, course: &mut Course, connected: bool) {
         while let Some(Item::InitialEnd(generation)) = self.queue.front() {

@@ -44,6 +44,7 @@ impl Restore {
         if let Message::Data { len, .. } = message
             && (len > 0) != chunk.is_some()
         {
+            self.release(chunk);
             return self.fail(Failure::new(Fault::Peer, "the source sent data whose length is not its own"));
         }
         let broken = match message {
@@ -52,11 +53,11 @@ impl Restore {
                 self.peer.begun = true;
                 Ok(())
             }
-            Message::Data { .. } | Message::ObjectEnd(_) | Message::End { .. } if self.is_not_ready() => {
+            Message::Data { .. } | Message::ObjectEnd(_) | Message::End { .. } if self.may_hold() => {
                 self.intake.hold(message, chunk);
                 Ok(())
             }
-            Message::Data { .. } | Message::ObjectEnd(_) => {
+            Message::Data { .. } | Message::ObjectEnd(_) if !self.is_not_ready() => {
                 match self.stage {
                     Stage::Loading => self.take(&message, chunk),
                     _ => self.release(chunk),
@@ -105,6 +106,7 @@ impl Restore {
             other => Err(other.name()),
         };
         if let Err(name) = broken {
+            self.release(chunk);
             self.fail(Failure::new(Fault::Peer, format!("the source said {name} where that cannot be")));
         }
     }
@@ -112,6 +114,11 @@ impl Restore {
     /// Whether data that comes now has to wait until the devices are in resuming.
     fn is_not_ready(&self) -> bool {
         matches!(self.stage, Stage::Reading | Stage::Accepted | Stage::Entering)
+    }
+
+    /// Whether that data is kept: it has begun, and there is room.
+    fn may_hold(&self) -> bool {
+        self.is_not_ready() && (self.peer.begun || !self.peer.connected) && self.intake.has_room()
     }
 
     fn take(&mut self, message: &Message, chunk: Option<Chunk>) {
@@ -128,8 +135,7 @@ impl Restore {
     }
 
     pub(super) fn corrupt(&mut self, failure: Failure) {
-        // After the end nothing counts.
-        if self.peer.end.is_none() {
+        if !self.has_end() {
             self.lose(failure);
         }
     }
@@ -138,9 +144,14 @@ impl Restore {
         self.peer.gone = true;
         match self.stage {
             Stage::Closing => self.end(),
-            _ if self.peer.end.is_none() => self.lose(Failure::new(Fault::Transport, why)),
+            _ if !self.has_end() => self.lose(Failure::new(Fault::Transport, why)),
             _ => {}
         }
+    }
+
+    /// One-way: whether the stream has come to its end, after which nothing counts.
+    fn has_end(&self) -> bool {
+        self.peer.end.is_some() || self.intake.holds_end()
     }
 
     /// Nothing more can be learnt from the source.
@@ -192,7 +203,7 @@ impl Restore {
         match self.stage {
             Stage::Waiting => true,
             Stage::New | Stage::InDoubt | Stage::Closing | Stage::Ended | Stage::Down(_) | Stage::Fall(_) => false,
-            _ => !self.peer.given_up && self.peer.end.is_none(),
+            _ => !self.peer.given_up && !self.has_end(),
         }
     }
 

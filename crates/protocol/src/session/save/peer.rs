@@ -67,6 +67,10 @@ impl Peer {
 
 impl Save {
     pub(super) fn received(&mut self, message: Message) {
+        if !self.is_connected() {
+            let what = format!("{} came on a stream that has no way back", message.name());
+            return self.peer_failed(Failure::new(Fault::Peer, what));
+        }
         self.peer.heard(self.course.now);
         let broken = match message {
             Message::Alive => Ok(()),
