@@ -131,14 +131,13 @@ impl Subject {
         self.disturb(fault)?;
         self.sound()?;
         let most = into.len();
-        let answer = match fault {
+        match fault {
             Some(CallFault::Short) => self.model.read(&mut into[..1]),
             Some(CallFault::Nothing) => Ok(Filled { len: 0, then: Then::More }),
             Some(CallFault::TooMuch) => self.model.read(into).map(|filled| Filled { len: most + 1, ..filled }),
             Some(CallFault::Ends) => Ok(Filled { len: 0, then: Then::End }),
             _ => self.model.read(into),
-        };
-        answer
+        }
     }
 
     /// Writes data, all of it.

@@ -2,10 +2,12 @@
 
 use core::time::Duration;
 
-use vfio_migration_protocol::Capabilities;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, RestoreOptions, SaveOptions, Then, Unrecoverable};
-use vfio_migration_simulation::{Dice, Direction, Fault, LinkFault, LinkOptions, Scenario, Settle, Step, Way, run};
+use vfio_migration_protocol::{Capabilities, State};
+use vfio_migration_simulation::{
+    Dice, Direction, Fault, LinkFault, LinkOptions, Scenario, Settle, Step, Stray, Way, run,
+};
 
 use crate::sweep;
 
@@ -34,6 +36,8 @@ fn drawn(seed: u64) -> Scenario {
         data: pick(&mut dice, &[0, 1, 3000, 9000, 20_000]),
         pages: pick(&mut dice, &[0, 1, 3, 7]),
         way,
+        found: pick(&mut dice, &[State::Running, State::Running, State::Running, State::RunningP2p, State::Stop]),
+        there: pick(&mut dice, &[State::Running, State::Running, State::Running, State::RunningP2p, State::Stop]),
         wire: dice.roll(4) > 0,
         save: SaveOptions {
             depth: pick(&mut dice, &[1, 2, 4]),
@@ -81,15 +85,24 @@ fn spoil(dice: &mut Dice, scenario: &Scenario, steps: &[Vec<Step>; 2], messages:
             let direction = pick(dice, &[Direction::Forward, Direction::Back]);
             let count = messages[direction as usize].len() as u64;
             let number = u32::try_from(dice.roll(count + 4)).expect("a few messages");
-            let faults = [LinkFault::Cut(0), LinkFault::Cut(20), LinkFault::Mute, LinkFault::Stall, LinkFault::Flip];
+            let mut faults =
+                vec![LinkFault::Cut(0), LinkFault::Cut(20), LinkFault::Mute, LinkFault::Stall, LinkFault::Flip];
+            if !scenario.wire {
+                // Well-formed lies: no codec stands before the machine.
+                let strays = if direction == Direction::Forward { &Stray::FORWARD[..] } else { &Stray::BACK[..] };
+                faults.extend(strays.iter().map(|stray| LinkFault::Stray(*stray)));
+            }
             scenario.with(Fault::Link { direction, number, what: pick(dice, &faults) })
         }
         _ => {
             let cancel = || Command::Cancel("the caller does not want it any more".into());
-            let command = match dice.roll(5) {
+            let command = match dice.roll(8) {
                 0..3 => cancel(),
                 3 => Command::Switchover,
-                _ => Command::TakeBack { force: false },
+                4 => Command::TakeBack { force: false },
+                5 => Command::TakeBack { force: true },
+                6 => Command::Claim,
+                _ => Command::Discard,
             };
             scenario.wishing(side, number, command)
         }
