@@ -102,7 +102,7 @@ pub(crate) struct Invariants {
     pub(crate) violations: Vec<Violation>,
     pub(crate) source: Source,
     pub(crate) destination: Destination,
-    owners: Owners,
+    pub(crate) owners: Owners,
     chunks: [Chunks; 2],
 }
 

@@ -110,6 +110,9 @@ fn somebody(world: &mut World, in_doubt: [bool; 2]) {
     if source.guest.running || destination.guest.running || in_doubt.contains(&true) {
         return;
     }
+    if world.invariants.owners.false_word {
+        return;
+    }
     // A guest that was not running when the session began stays so.
     let paused = !source.guest.ran;
     // Whose hook or call never returned has the guest in its hands, or its caller has.

@@ -137,7 +137,8 @@ impl Destination {
         let Some(device) = end.device(object) else { return };
         let entered = device.carries || device.excused;
         broken.unless(entered, Rule::NoReset, || format!("{} at the destination, which took nothing", device.id));
-        let abandoned = self.refused || self.discarded;
+        // A source that asked for the guest has it all; without a connection it cannot be told.
+        let abandoned = self.refused || self.discarded || self.withdraw_heard && self.disconnected;
         // Failed before loaded is as good as refused: nothing can have been given up yet.
         let kept = self.given_up || self.claimed || self.has_left || self.failed && self.loaded;
         broken.unless(!kept || abandoned, Rule::NoReset, || {
@@ -178,7 +179,7 @@ impl Destination {
                 broken.unless(broke.is_none_or(|device| device.unheard), Rule::RefusedAtRest, || {
                     format!("{} is broken after given-up", broke.map_or("", |device| &device.id))
                 });
-                self.refused = true;
+                (self.refused, self.in_doubt) = (true, false);
             }
             Message::Failed(_) => self.failed = true,
             _ => {}

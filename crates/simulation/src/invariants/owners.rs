@@ -8,9 +8,9 @@ use crate::subject::Subject;
 
 /// Who works for the guest.
 #[derive(Debug, Default)]
-pub(super) struct Owners {
+pub(crate) struct Owners {
     /// A caller gave its word for something that was not so; what follows is its fault.
-    false_word: bool,
+    pub(crate) false_word: bool,
 }
 
 impl Owners {
@@ -21,6 +21,9 @@ impl Owners {
         self.false_word |= match (side, command) {
             (Side::Save, Command::TakeBack { force: true }) => !never_runs,
             (Side::Restore, Command::Claim) => source.works(),
+            // Who gives up what the other end does not have leaves the guest to nobody.
+            (Side::Save, Command::Discard) => !destination.works(),
+            (Side::Restore, Command::Discard) => source.dead || source.finished && !source.works(),
             _ => false,
         };
     }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use State::{PreCopy, PreCopyP2p, Resuming, Running, RunningP2p, Stop, StopCopy};
 use vfio_migration_protocol::report::{Report, Side};
 use vfio_migration_protocol::{Outcome, State};
 use vfio_migration_simulation::Course;
@@ -19,6 +20,13 @@ fn report(course: &Course, side: Side) -> &Report {
     &course.endings[side as usize].as_ref().unwrap_or_else(|| panic!("{side:?} has not ended: {course}")).report
 }
 
+/// How long it took an end from one line to another.
+fn between(course: &Course, side: Side, from: &str, to: &str) -> Duration {
+    when(course, side, to)
+        .checked_sub(when(course, side, from))
+        .unwrap_or_else(|| panic!("{to} before {from}: {course}"))
+}
+
 /// When a line of one end that contains these words was logged first.
 fn when(course: &Course, side: Side, words: &str) -> Duration {
     let line = course.log.iter().find(|line| line.side == Some(side) && line.what.contains(words));
@@ -30,12 +38,12 @@ fn the_downtime_is_from_pause_until_running_and_its_parts_make_it_up() {
     for base in BASES {
         let course = sweep::clean(base);
         let downtime = report(&course, Side::Save).downtime.expect("it has switched over");
-        let seen = when(&course, Side::Save, "received Running") - when(&course, Side::Save, "hook pause");
+        let seen = between(&course, Side::Save, "hook pause", "received Running");
         assert_eq!(downtime.total, seen, "{course}");
         let parts =
             downtime.pause + downtime.grace + downtime.stop + downtime.drain + downtime.load + downtime.take_over;
         assert_eq!(parts, downtime.total, "{downtime:?}: {course}");
-        let paused = when(&course, Side::Save, "<- Hooked(Pause") - when(&course, Side::Save, "hook pause");
+        let paused = between(&course, Side::Save, "hook pause", "<- Hooked(Pause");
         assert_eq!(downtime.pause, paused, "{course}");
     }
 }
@@ -45,10 +53,10 @@ fn a_one_way_end_knows_its_own_part_of_the_downtime() {
     for way in ["way=pipe", "way=file"] {
         let course = sweep::clean(&format!("seed=85 {way} data=9000 pages=2"));
         let save = report(&course, Side::Save).downtime.expect("it has switched over");
-        let here = when(&course, Side::Save, "<- Committed") - when(&course, Side::Save, "hook pause");
+        let here = between(&course, Side::Save, "hook pause", "<- Committed");
         assert_eq!(save.total, here, "{course}");
         let restore = report(&course, Side::Restore).downtime.expect("it has taken over");
-        let there = when(&course, Side::Restore, "<- Hooked(TakeOver") - when(&course, Side::Restore, "hook configure");
+        let there = between(&course, Side::Restore, "hook configure", "<- Hooked(TakeOver");
         assert_eq!(restore.total, there, "{course}");
     }
 }
@@ -76,7 +84,6 @@ fn the_states_walked_are_those_that_were_entered() {
     let course = sweep::clean("seed=88 devices=stop-copy+p2p+pre-copy data=9000 pages=0");
     let walked =
         |side| -> Vec<State> { report(&course, side).objects[0].walked.iter().map(|step| step.state).collect() };
-    use State::{PreCopy, PreCopyP2p, Resuming, Running, RunningP2p, Stop, StopCopy};
     assert_eq!(walked(Side::Save), [Running, PreCopy, PreCopyP2p, StopCopy, Stop], "{course}");
     assert_eq!(walked(Side::Restore), [Running, RunningP2p, Stop, Resuming, Stop, RunningP2p, Running], "{course}");
     for side in [Side::Save, Side::Restore] {
@@ -89,8 +96,8 @@ fn the_states_walked_are_those_that_were_entered() {
 fn each_device_has_its_own_outcome_and_the_worst_is_the_sessions() {
     // The second device of the source is gone when it is to be stopped.
     let clean = sweep::clean("seed=89 devices=stop-copy+p2p,stop-copy+p2p data=5000 pages=0");
-    let steps = &clean.steps[0];
-    let stops = steps
+    let carried_out = &clean.steps[0];
+    let stops = carried_out
         .iter()
         .rposition(|step| matches!(step, vfio_migration_simulation::Step::SetState { to: State::StopCopy, .. }));
     let number = stops.expect("it stops");
