@@ -189,7 +189,7 @@ fn a_one_way_stream_that_is_cut_at_any_byte() {
         let read = read(&stream[..end]);
         let error = read.result.unwrap_err();
         assert!(matches!(error, StreamError::Truncated { at, .. } if at == end as u64), "{end}: {error}");
-        assert_eq!(error.fault(), Fault::Corrupt);
+        assert_eq!(error.fault(), Fault::Truncated);
         assert!(read.believed <= end);
     }
 }

@@ -105,6 +105,7 @@ impl Save {
                     self.call_hook(Hook::Unpause(self.devices.outcome()));
                 }
             }
+            Back::Unpausing if self.sink.committing.is_some() => return false,
             Back::Unpausing => {
                 self.course.guest_runs = Some(self.course.now);
                 self.end();

@@ -223,8 +223,14 @@ impl Save {
 
     pub(super) fn committed(&mut self, answer: Result<(), CommitError>) {
         let snapshot = self.options.then == Then::Resume;
-        if !matches!(self.stage, Stage::Committing | Stage::InDoubt) {
-            return;
+        match (self.stage, &answer) {
+            (Stage::Committing | Stage::InDoubt, _) => {}
+            (Stage::Back(_), Err(error)) => {
+                let what = format!("the stream could not be kept: {}", error.why);
+                return self.course.fail(Failure::new(Fault::Transport, what));
+            }
+            // The guest went back, or left, by the caller's word or after a snapshot's deadline.
+            _ => return,
         }
         match answer {
             Ok(()) if snapshot => {

@@ -242,6 +242,11 @@ impl Save {
                 self.requested = true;
                 Ok(())
             }
+            // Asking is safe at any time: without `refused` nothing goes on.
+            (Command::TakeBack { force: false }, Stage::GivenUp) => {
+                self.take_back(false);
+                Ok(())
+            }
             (Command::TakeBack { force }, Stage::InDoubt | Stage::Withdrawing) => {
                 self.take_back(force);
                 Ok(())
@@ -404,6 +409,10 @@ impl Save {
             } else if self.stage == Stage::Committing && self.options.then == Then::Stop {
                 // Its answer settles it, if one ever comes.
                 self.in_doubt(what);
+            } else if self.stage == Stage::Committing {
+                // A snapshot: the guest need not wait for it.
+                self.course.fail(Failure::new(Fault::Deadline, what));
+                self.walk_back();
             }
         }
         self.watch_the_peer();
