@@ -76,6 +76,20 @@ fn a_commit_that_hangs_is_in_doubt_until_it_returns() {
     assert_eq!(source.go(), ["d0: set state stop", "disconnects"]);
 }
 
+/// A snapshot gives nothing up, so a file that hangs does not hold the guest; the session waits for its answer alone.
+#[test]
+fn a_snapshots_guest_goes_on_while_its_commit_hangs() {
+    let mut source = source(Then::Resume);
+    source.withhold = |action| matches!(action, Action::Commit);
+    source.go();
+    assert_eq!(source.pass(HOUR), BACK[1..5]);
+    assert!(!source.is_finished());
+    assert_eq!(source.release(), ["disconnects"]);
+    let (outcome, failure) = source.verdict();
+    assert_eq!(outcome, Outcome::Returned);
+    assert!(failure.is_some_and(|what| what.contains("commit has not returned")), "{failure:?}");
+}
+
 /// "Before it a failure returns, after it is in doubt": and a guest that is taken back by force leaves no stream behind
 /// that somebody could restore.
 #[test]
