@@ -21,7 +21,8 @@ const metadata = JSON.parse(
 
 const wrong = []
 for (const { name, dependencies } of metadata.packages) {
-  if (floors[name] === undefined) wrong.push(`${name} stands on no floor: add it to scripts/floors.mjs and CONTRIBUTING.md`)
+  if (floors[name] === undefined)
+    wrong.push(`${name} stands on no floor: add it to scripts/floors.mjs and CONTRIBUTING.md`)
   for (const dependency of dependencies) {
     // What a test needs is not part of the house: a test of the engine may use the model.
     if (dependency.kind === 'dev' || floors[dependency.name] === undefined) continue

@@ -90,3 +90,37 @@ fn a_rate_follows_a_change_without_jumping() {
     assert!(first < fast && first > fast / 2.0, "one slow sample is no new rate: {first}");
     assert!((later / 1e5 - 1.0).abs() < 0.01, "{later}");
 }
+
+#[test]
+fn time_in_which_nothing_was_in_flight_does_not_count() {
+    let mut rate = Rate::default();
+    rate.starts(Duration::ZERO);
+    rate.count(Duration::from_millis(100), 100_000);
+    let before = rate.per_second().expect("a sample");
+    rate.starts(Duration::from_mins(1));
+    rate.count(Duration::from_millis(60_100), 100_000);
+    let after = rate.per_second().expect("two samples");
+    assert!((after / before - 1.0).abs() < 0.01, "{before} and then {after}");
+}
+
+#[test]
+fn a_first_guess_is_there_soon_and_a_shorter_moment_says_nothing() {
+    let mut rate = Rate::default();
+    rate.starts(Duration::from_secs(9));
+    rate.count(Duration::from_micros(9_000_900), 1000);
+    assert_eq!(rate.per_second(), None, "900 microseconds are no sample");
+    rate.count(Duration::from_micros(9_001_000), 1000);
+    let first = rate.per_second().expect("a millisecond is one");
+    assert!((first / 2e6 - 1.0).abs() < 0.01, "{first}");
+}
+
+#[test]
+fn a_clock_that_stands_still_or_goes_back_makes_no_infinite_rate() {
+    let mut rate = Rate::default();
+    rate.starts(Duration::from_secs(1));
+    rate.count(Duration::from_secs(1), u64::MAX / 2);
+    rate.count(Duration::from_millis(900), 7);
+    assert_eq!(rate.per_second(), None);
+    rate.count(Duration::from_secs(2), 7);
+    assert!(rate.per_second().is_some_and(f64::is_finite));
+}
