@@ -97,7 +97,7 @@ fn time_in_which_nothing_was_in_flight_does_not_count() {
     rate.starts(Duration::ZERO);
     rate.count(Duration::from_millis(100), 100_000);
     let before = rate.per_second().expect("a sample");
-    rate.starts(Duration::from_mins(1));
+    rate.starts(Duration::from_secs(60));
     rate.count(Duration::from_millis(60_100), 100_000);
     let after = rate.per_second().expect("two samples");
     assert!((after / before - 1.0).abs() < 0.01, "{before} and then {after}");
