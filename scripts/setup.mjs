@@ -8,6 +8,15 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
+/** What the addon is made of. */
+const rust = ['protocol', 'model', 'device', 'engine', 'node'].map((name) => `crates/${name}`)
+
+/** Builds the addon into a folder, and its types into a file beside. */
+const napi = (folder, types, ...more) => {
+  const build = ['npx', '--no-install', 'napi', 'build', '--platform', '--release', '--no-js', '--no-const-enum']
+  return [...build, '--manifest-path', 'crates/node/Cargo.toml', '--output-dir', folder, '--dts', types, ...more]
+}
+
 /** A step of the setup: done again when one of its inputs is another than last time, or an output is missing. */
 const steps = {
   packages: {
@@ -18,30 +27,18 @@ const steps = {
   },
   native: {
     says: 'building the native addon (a few minutes the first time)',
-    inputs: [
-      'Cargo.toml',
-      'Cargo.lock',
-      'package.json',
-      ...['protocol', 'model', 'device', 'engine', 'node'].map((name) => `crates/${name}`),
-    ],
-    outputs: ['ts/native'],
+    inputs: ['Cargo.toml', 'Cargo.lock', 'package.json', ...rust],
+    outputs: ['ts/native/*.node'],
+    run: [napi('ts/native', '../binding.ts')],
+  },
+  benchmark: {
+    says: 'building the benchmark',
+    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'benchmark'],
+    outputs: ['ts/native/benchmark/*.node'],
     run: [
-      [
-        'npx',
-        '--no-install',
-        'napi',
-        'build',
-        '--platform',
-        '--release',
-        '--manifest-path',
-        'crates/node/Cargo.toml',
-        '--output-dir',
-        'ts/native',
-        '--no-js',
-        '--dts',
-        '../binding.ts',
-        '--no-const-enum',
-      ],
+      ['cargo', 'build', '--release', '-p', 'benchmark'],
+      // An addon of its own, with the benchmark's device.
+      napi('ts/native/benchmark', 'binding.d.ts', '--features', 'benchmark'),
     ],
   },
   typescript: {
@@ -58,7 +55,8 @@ const steps = {
   },
 }
 
-const skipped = new Set(['node_modules', 'dist', 'native', 'build', 'target'])
+/** Outputs that lie among the inputs. */
+const skipped = new Set(['ts/dist', 'ts/native', '__test__/build'])
 
 /** Every file below a path, with what tells a changed one. */
 const fingerprint = (paths) => {
@@ -66,11 +64,19 @@ const fingerprint = (paths) => {
   const visit = (path) => {
     const stat = statSync(join(root, path), { throwIfNoEntry: false })
     if (stat?.isDirectory()) {
-      for (const name of readdirSync(join(root, path)).sort()) if (!skipped.has(name)) visit(`${path}/${name}`)
+      const names = readdirSync(join(root, path)).sort()
+      for (const name of names) if (!skipped.has(`${path}/${name}`)) visit(`${path}/${name}`)
     } else if (stat) hash.update(`${path}\0${stat.size}\0${stat.mtimeMs}\n`)
   }
   for (const path of paths) visit(path)
   return hash.digest('hex')
+}
+
+/** Whether an output is there; `*` stands for the name of a platform. */
+const there = (path) => {
+  const [folder, ending] = path.split('/*')
+  if (ending === undefined) return existsSync(join(root, path))
+  return existsSync(join(root, folder)) && readdirSync(join(root, folder)).some((name) => name.endsWith(ending))
 }
 
 const run = ([command, ...args]) => {
@@ -87,7 +93,7 @@ export const setup = (names, { again = false } = {}) => {
     const { says, inputs, outputs, run: commands } = steps[name]
     const stamp = join(root, 'node_modules', '.vfio-migration', name)
     const before = existsSync(stamp) ? readFileSync(stamp, 'utf8') : ''
-    if (!again && outputs.every((path) => existsSync(join(root, path))) && before === fingerprint(inputs)) continue
+    if (!again && outputs.every(there) && before === fingerprint(inputs)) continue
     console.error(`setup: ${says}`)
     for (const command of commands) run(command)
     mkdirSync(join(root, 'node_modules', '.vfio-migration'), { recursive: true })

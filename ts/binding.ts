@@ -91,8 +91,11 @@ export declare class BindingPipe {
   source(connected: boolean): BindingSource
   /** Lends a buffer for the session's next bytes; answers how many came, 0 at the end. One at a time. */
   pull(into: Uint8Array): Promise<number | BindingError>
-  /** Hands bytes, copied before this returns, to the session; settled once it has read them all. One at a time. */
-  push(bytes: Uint8Array): Promise<undefined | BindingError>
+  /**
+   * Hands bytes, copied before this returns, to the session; a promise is settled once there is room for more. One at a
+   * time.
+   */
+  push(bytes: Uint8Array): Promise<undefined | BindingError> | null
   /** JavaScript writes nothing more. */
   endInput(): void
   /** Nothing goes either way any more. */

@@ -5,31 +5,35 @@ import { settle } from '../native.ts'
 /** A frame of the default chunk and its header fit, so that one read takes a frame. */
 const READ = (1 << 20) + 4096
 
-/** @internal The session's bytes, as a stream to read: a buffer is asked for only when the reader wants one. */
+/** @internal The session's bytes, as a stream to read: one chunk is fetched ahead, so that reader and session overlap. */
 export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
-  new ReadableStream({
-    type: 'bytes',
-    autoAllocateChunkSize: READ,
-    async pull(controller) {
-      const request = controller.byobRequest
-      // The view's buffer was transferred to the stream: nobody else reaches it while the session fills it.
-      const view = request?.view as Uint8Array | null | undefined
-      if (!request || !view) throw usage('a byte stream asks with a buffer')
-      const count = settle(await pipe.pull(view))
-      if (count === 0) controller.close()
-      request.respond(count)
+  new ReadableStream(
+    {
+      type: 'bytes',
+      async pull(controller) {
+        // The reader's own buffer, which was transferred to the stream, or a fresh one: nobody else reaches it while the
+        // session fills it.
+        const request = controller.byobRequest
+        const view = (request?.view as Uint8Array | null | undefined) ?? new Uint8Array(READ)
+        const count = settle(await pipe.pull(view))
+        if (count === 0) controller.close()
+        if (request) request.respond(count)
+        else if (count > 0) controller.enqueue(view.subarray(0, count))
+      },
+      cancel(reason) {
+        pipe.breakOff(`the reader has gone: ${reason}`)
+      },
     },
-    cancel(reason) {
-      pipe.breakOff(`the reader has gone: ${reason}`)
-    },
-  })
+    { highWaterMark: READ },
+  )
 
-/** @internal Bytes for the session, as a stream to write: a write resolves once the session has read them. */
+/** @internal Bytes for the session, as a stream to write: a write resolves once there is room for more. */
 export const writableOf = (pipe: BindingPipe): WritableStream<Uint8Array> =>
   new WritableStream({
     async write(chunk) {
       if (!(chunk instanceof Uint8Array)) throw usage('a stream of a session is written as Uint8Array')
-      settle(await pipe.push(chunk))
+      const full = pipe.push(chunk)
+      if (full) settle(await full)
     },
     close() {
       pipe.endInput()

@@ -210,7 +210,7 @@ impl BindingDevice {
 
 impl BindingDevice {
     /// On JavaScript's thread.
-    fn new(env: Env, opened: Opened) -> Result<Self, Error> {
+    pub(crate) fn new(env: Env, opened: Opened) -> Result<Self, Error> {
         let Opened { mut device, trackers, model } = opened;
         let model = model.map(|model| (model, Stopped::default()));
         if let Some((model, stopped)) = &model {

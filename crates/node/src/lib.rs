@@ -11,6 +11,8 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned by the call")]
 
+#[cfg(feature = "benchmark")]
+pub mod benchmark;
 pub mod cleanup;
 pub mod device;
 pub mod error;

@@ -1,6 +1,8 @@
 //! Bytes between a session's threads and web streams: the engine's `Write` fills buffers that JavaScript lends, its
-//! `Read` takes what JavaScript wrote. One buffer in each direction at most: that is the back-pressure.
+//! `Read` takes what JavaScript wrote. One buffer goes out at a time, and what comes in waits up to a bound: that is the
+//! back-pressure.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +15,10 @@ use crate::error::closed;
 use crate::promise::Answer;
 use crate::transport::{BindingSink, BindingSource};
 use crate::view::{View, count_buffer};
+
+/// Below this many bytes that nobody has read yet JavaScript may write on at once: enough that neither side waits for the
+/// other's turn.
+const ROOM: usize = 1 << 20;
 
 /// One end of a pair of byte streams; the session has the other.
 #[napi]
@@ -30,8 +36,13 @@ struct Shared {
 struct State {
     /// A buffer that JavaScript lends for the session's next bytes.
     lent: Option<(View, Answer<u32>)>,
-    /// Bytes that JavaScript wrote, how many of them were read, and whom to tell once all were.
-    written: Option<(Vec<u8>, usize, Answer<()>)>,
+    /// What JavaScript wrote and nobody has read yet, and how many bytes of the first piece were read.
+    written: VecDeque<Vec<u8>>,
+    done: usize,
+    /// How many bytes `written` holds, the read ones of its first piece included.
+    waiting: usize,
+    /// Whom to tell once there is room again.
+    full: Option<Answer<()>>,
     /// The session writes nothing more.
     output_over: bool,
     /// JavaScript writes nothing more.
@@ -87,21 +98,28 @@ impl BindingPipe {
         Ok(promise)
     }
 
-    /// Hands bytes, copied before this returns, to the session; settled once it has read them all. One at a time.
-    #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError>")]
-    pub fn push<'env>(&self, env: &'env Env, bytes: &[u8]) -> napi::Result<Object<'env>> {
+    /// Hands bytes, copied before this returns, to the session; a promise is settled once there is room for more. One at a
+    /// time.
+    #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError> | null")]
+    pub fn push<'env>(&self, env: &'env Env, bytes: &[u8]) -> napi::Result<Option<Object<'env>>> {
         count_buffer();
-        let (answer, promise) = Answer::promised(env)?;
         let mut state = self.shared.lock();
         if let Some(why) = &state.broken {
+            let (answer, promise) = Answer::<()>::promised(env)?;
             answer.give(Err(Error::new(Code::Transport, why.clone())));
-        } else if bytes.is_empty() {
-            answer.give(Ok(()));
-        } else {
-            state.written = Some((bytes.to_vec(), 0, answer));
+            return Ok(Some(promise));
+        }
+        if !bytes.is_empty() {
+            state.waiting += bytes.len();
+            state.written.push_back(bytes.to_vec());
             self.shared.news.notify_all();
         }
-        Ok(promise)
+        if state.waiting < ROOM {
+            return Ok(None);
+        }
+        let (answer, promise) = Answer::promised(env)?;
+        state.full = Some(answer);
+        Ok(Some(promise))
     }
 
     /// JavaScript writes nothing more.
@@ -138,14 +156,31 @@ impl Shared {
             return;
         }
         state.broken = Some(why.to_owned());
-        let (lent, written) = (state.lent.take(), state.written.take());
+        state.written.clear();
+        let (lent, full) = (state.lent.take(), state.full.take());
         drop(state);
         self.news.notify_all();
         if let Some((view, answer)) = lent {
             give_back(view, answer, Err(Error::new(Code::Transport, why)));
         }
-        if let Some((_, _, answer)) = written {
+        if let Some(answer) = full {
             answer.give(Err(Error::new(Code::Transport, why)));
+        }
+    }
+}
+
+impl State {
+    /// So many bytes were read; `whole` is the length of the first piece if that was the rest of it.
+    fn took(&mut self, count: usize, whole: Option<usize>) {
+        self.done += count;
+        let Some(len) = whole else { return };
+        self.written.pop_front();
+        self.waiting -= len;
+        self.done = 0;
+        if self.waiting < ROOM
+            && let Some(answer) = self.full.take()
+        {
+            answer.give(Ok(()));
         }
     }
 }
@@ -221,15 +256,12 @@ impl Read for Input {
             if let Some(why) = &state.broken {
                 return Err(broken(why));
             }
-            if let Some((bytes, done, answer)) = state.written.take() {
-                let rest = &bytes[done..];
+            if let Some(first) = state.written.front() {
+                let rest = &first[state.done..];
                 let count = rest.len().min(into.len());
                 into[..count].copy_from_slice(&rest[..count]);
-                if count == rest.len() {
-                    answer.give(Ok(()));
-                } else {
-                    state.written = Some((bytes, done + count, answer));
-                }
+                let whole = (count == rest.len()).then_some(first.len());
+                state.took(count, whole);
                 return Ok(count);
             }
             if state.input_over {
@@ -243,8 +275,9 @@ impl Read for Input {
 impl Drop for Input {
     fn drop(&mut self) {
         // What is written from now on reaches nobody, and must not wait for a reader.
-        let written = self.0.lock().written.take();
-        if let Some((_, _, answer)) = written {
+        let mut state = self.0.lock();
+        state.broken.get_or_insert_with(|| "the session reads nothing more".into());
+        if let Some(answer) = state.full.take() {
             answer.give(Err(closed("the session's input")));
         }
     }
