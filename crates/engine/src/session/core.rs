@@ -17,7 +17,7 @@ use vfio_migration_protocol::{Event, EventKind};
 
 use super::events::Events;
 use super::machine::Machine;
-use super::outgoing::Parcel;
+use super::outbox::{Parcel, Slot};
 use super::pool::Pool;
 use super::workers::Task;
 use crate::{Code, Error};
@@ -54,7 +54,7 @@ pub(super) struct Posts {
     pub(super) objects: Vec<Sender<Task>>,
     pub(super) trackers: Vec<Sender<TrackerCall>>,
     pub(super) hooks: Sender<Hook>,
-    pub(super) parcels: Sender<Parcel>,
+    pub(super) parcels: Slot,
 }
 
 /// Events and the report go into the stream as well, so that it can show its own course later.
@@ -150,9 +150,13 @@ impl Core {
             }
         };
         let interrupt = std::mem::take(&mut state.interrupt);
+        let outbox = state.posts.as_ref().map(|posts| Arc::clone(&posts.parcels.0));
         drop(state);
         if interrupt {
             self.interrupt();
+        }
+        if let Some(outbox) = outbox {
+            outbox.help();
         }
         answer
     }
@@ -349,7 +353,7 @@ impl Posts {
     }
 
     fn parcel(&self, parcel: Parcel) {
-        let _ = self.parcels.send(parcel);
+        self.parcels.post(parcel);
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 
 use vfio_migration_protocol::session::{Fault, Input, Message, Mode, Offer};
 use vfio_migration_protocol::stream::{BackKey, Decoder, HEADER_LEN, Opened, PREAMBLE_LEN, Preamble, StreamError};
 
 use super::core::Core;
-use super::outgoing::Parcel;
+use super::outbox::{Outbox, Parcel};
 use super::pool::Pool;
 use crate::transport::{FrameSource, Inlet};
 
@@ -65,8 +65,8 @@ pub(super) struct Stream {
     /// Whether messages can go back.
     pub(super) can_answer: bool,
     pub(super) largest_chunk: u32,
-    /// The thread that sends them, until it knows what they are framed with.
-    pub(super) parcels: Option<Sender<Parcel>>,
+    /// What sends them must know how they are framed.
+    pub(super) outbox: Arc<Outbox>,
 }
 
 impl Stream {
@@ -91,7 +91,7 @@ impl Stream {
         }
     }
 
-    fn read(&mut self, reader: &mut impl Read) -> End {
+    fn read(&self, reader: &mut impl Read) -> End {
         let Opened { offer, mut decoder, back } = match read_head(reader, self.can_answer) {
             Ok(opened) => opened,
             Err(end) => return end,
@@ -99,8 +99,8 @@ impl Stream {
         if let Some(end) = self.refuse(&offer) {
             return end;
         }
-        if let (Some(key), Some(parcels)) = (back, self.parcels.take()) {
-            let _ = parcels.send(Parcel::Answer(key));
+        if let Some(key) = back {
+            self.outbox.post(Parcel::Answer(key));
         }
         let one_way = offer.mode == Mode::OneWay;
         self.core.input(Input::Opened(offer));
@@ -138,9 +138,9 @@ impl Stream {
         let chunk = self.pool.take().ok_or(End::Enough)?;
         let mut slot = self.pool.slot(chunk);
         let room = slot.room(header.len());
-        let read =
-            read_all(reader, room).map_err(|Cut { got, error }| cut(decoder, Cut { got: HEADER_LEN + got, error }));
-        let message = read.and_then(|()| Ok(decoder.payload(header, room)?));
+        let message = read_summed(reader, room)
+            .map_err(|Cut { got, error }| cut(decoder, Cut { got: HEADER_LEN + got, error }))
+            .and_then(|crc| Ok(decoder.payload_with_crc(header, room, crc)?));
         drop(slot);
         match message {
             Ok(Some(message)) => self.core.input(Input::Received(message, Some(chunk))),
@@ -291,6 +291,9 @@ fn drain_frames(source: &mut dyn FrameSource, largest: u32) {
     while matches!(source.receive(&mut scratch), Ok(Some(_))) {}
 }
 
+/// How much is read and summed at a time, in bytes.
+const PIECE: usize = 128 << 10;
+
 /// A read that ended early.
 struct Cut {
     /// How many bytes came.
@@ -309,6 +312,17 @@ fn read_all(reader: &mut impl Read, into: &mut [u8]) -> Result<(), Cut> {
         }
     }
     Ok(())
+}
+
+/// Reads a payload and its checksum, piece by piece: a piece is summed while it is in the nearest cache.
+fn read_summed(reader: &mut impl Read, into: &mut [u8]) -> Result<u32, Cut> {
+    let (mut crc, mut before) = (0, 0);
+    for piece in into.chunks_mut(PIECE) {
+        read_all(reader, piece).map_err(|Cut { got, error }| Cut { got: before + got, error })?;
+        crc = crc32c::crc32c_append(crc, piece);
+        before += piece.len();
+    }
+    Ok(crc)
 }
 
 fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use super::core::{Core, Posts};
 use super::crew::{Crew, Hand};
 use super::incoming::{Answers, Stream};
 use super::machine::Machine;
-use super::outgoing::{Outgoing, Parcel};
+use super::outbox::{Outbox, Slot};
+use super::outgoing::{Carrier, Outgoing};
 use super::parts::{Hooks, Part, Parts};
 use super::pool::Pool;
 use super::workers::{self, Moved, Task, Worker};
@@ -41,7 +42,6 @@ pub(crate) fn start_save(
     let machine = Machine::Save(Box::new(machine));
     let core = Arc::new(Core::new(machine, Some(mode), records, Arc::clone(&pool), interrupt));
     let threads = Threads::start(&core, &pool, parts)?;
-    let (parcels, to_send) = channel();
     let (back, key) = channel();
     let receiving = |core: &Arc<Core>, done: Sender<()>| {
         let Some(inlet) = inlet else { return Ok(None) };
@@ -52,7 +52,13 @@ pub(crate) fn start_save(
         };
         Builder::new().name("vfio-receive".into()).spawn(run).map(Some)
     };
-    threads.go(core, parts, hooks, Wire { outlet, mode, back: Some(back), parcels, to_send, linger }, receiving)
+    threads.go(
+        core,
+        parts,
+        hooks,
+        Wire { outlet, mode, back: Some(back), outbox: Slot(Arc::new(Outbox::new())), linger },
+        receiving,
+    )
 }
 
 pub(crate) fn start_restore(
@@ -74,15 +80,14 @@ pub(crate) fn start_restore(
     let machine = Machine::Restore(Box::new(machine));
     let core = Arc::new(Core::new(machine, None, false, Arc::clone(&pool), interrupt));
     let threads = Threads::start(&core, &pool, parts)?;
-    let (parcels, to_send) = channel();
+    let outbox = Arc::new(Outbox::new());
     let can_answer = outlet.is_some();
     let largest_chunk = largest_chunk.min(MAX_CHUNK);
     let receiving = {
-        let parcels = parcels.clone();
+        let outbox = Arc::clone(&outbox);
         move |core: &Arc<Core>, done: Sender<()>| {
             let inlet = inlet.unwrap_or_else(|| Inlet::Bytes(Box::new(io::empty())));
-            let parcels = Some(parcels);
-            let stream = Stream { core: Arc::clone(core), pool, inlet, can_answer, largest_chunk, parcels };
+            let stream = Stream { core: Arc::clone(core), pool, inlet, can_answer, largest_chunk, outbox };
             let run = move || {
                 stream.run();
                 drop(done);
@@ -90,7 +95,7 @@ pub(crate) fn start_restore(
             Builder::new().name("vfio-receive".into()).spawn(run).map(Some)
         }
     };
-    let wire = Wire { outlet, mode: Mode::Connected, back: None, parcels, to_send, linger };
+    let wire = Wire { outlet, mode: Mode::Connected, back: None, outbox: Slot(outbox), linger };
     threads.go(core, parts, hooks, wire, receiving)
 }
 
@@ -99,8 +104,7 @@ struct Wire {
     outlet: Option<Outlet>,
     mode: Mode,
     back: Option<Sender<vfio_migration_protocol::stream::BackKey>>,
-    parcels: Sender<Parcel>,
-    to_send: Receiver<Parcel>,
+    outbox: Slot,
     linger: Duration,
 }
 
@@ -136,12 +140,12 @@ impl Threads {
         wire: Wire,
         receiving: impl FnOnce(&Arc<Core>, Sender<()>) -> io::Result<Option<JoinHandle<()>>>,
     ) -> Result<Session, Error> {
-        let Wire { outlet, mode, back, parcels, to_send, linger } = wire;
+        let Wire { outlet, mode, back, outbox, linger } = wire;
         let (done, ended) = channel::<()>();
         let outgoing = Outgoing { core: Arc::clone(&core), pool: self.pool, outlet, mode, back };
-        let sending_done = done.clone();
+        let (sending_done, sends) = (done.clone(), Arc::clone(&outbox.0));
         let sending = Builder::new().name("vfio-send".into()).spawn(move || {
-            outgoing.run(&to_send);
+            sends.serve(Carrier::new(outgoing));
             drop(sending_done);
         });
         let sending = sending.map_err(|error| no_thread(&error))?;
@@ -153,7 +157,7 @@ impl Threads {
         let driver = driver.map_err(|error| no_thread(&error))?;
         let receiving = receiving(&core, done).map_err(|error| no_thread(&error))?;
 
-        let mut posts = Posts { objects: Vec::new(), trackers: Vec::new(), hooks: channel().0, parcels };
+        let mut posts = Posts { objects: Vec::new(), trackers: Vec::new(), hooks: channel().0, parcels: outbox };
         let mut hands = Vec::new();
         for (part, worker) in parts.objects.drain(..).zip(self.objects) {
             let (id, moved) = match part {

@@ -16,6 +16,7 @@ mod events;
 mod incoming;
 mod launch;
 mod machine;
+mod outbox;
 mod outgoing;
 mod parts;
 mod pool;

@@ -1,34 +1,22 @@
-//! The thread that sends: it puts our container around messages and writes them in order, a chunk with its header in one
-//! vectored write, small messages together.
+//! How something is sent: our container is put around messages, and they are written in order, a chunk with its header in
+//! one vectored write, small messages together.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::Sender;
 
 use vfio_migration_protocol::session::{Chunk, CommitError, Input, Message, Mode, Offer};
 use vfio_migration_protocol::stream::{BackKey, Encoder};
 
 use super::core::Core;
+use super::outbox::Parcel;
 use super::pool::Pool;
 use crate::transport::Outlet;
-
-/// Something to be sent, or to be done once everything before it was sent.
-#[derive(Debug)]
-pub(super) enum Parcel {
-    /// Save: the head of the stream.
-    Open(Offer),
-    /// Restore: what the messages back are framed with.
-    Answer(BackKey),
-    Message(Message, Option<Chunk>),
-    Commit,
-    Discard,
-    Disconnect,
-}
 
 /// Small messages are written at the latest when so many bytes have come together.
 const MOST_PENDING: usize = 64 << 10;
 
-/// What the thread works with.
+/// What sending takes.
 pub(super) struct Outgoing {
     pub(super) core: Arc<Core>,
     pub(super) pool: Arc<Pool>,
@@ -38,8 +26,8 @@ pub(super) struct Outgoing {
     pub(super) back: Option<Sender<BackKey>>,
 }
 
-/// The thread's own state.
-struct Carrier {
+/// Whoever is sending has it.
+pub(super) struct Carrier {
     shared: Outgoing,
     encoder: Option<Encoder>,
     /// Encoded, not yet written.
@@ -49,29 +37,12 @@ struct Carrier {
     end_begun: bool,
 }
 
-impl Outgoing {
-    /// Sends until nobody can ask any more, and gives up the connection's outgoing half.
-    pub(super) fn run(self, parcels: &Receiver<Parcel>) {
-        let mut carrier = Carrier { shared: self, encoder: None, pending: Vec::new(), broken: false, end_begun: false };
-        loop {
-            let parcel = match parcels.try_recv() {
-                Err(TryRecvError::Empty) => {
-                    carrier.attempt(Carrier::flush);
-                    parcels.recv().ok()
-                }
-                parcel => parcel.ok(),
-            };
-            match parcel {
-                Some(parcel) => carrier.take(parcel),
-                None => break,
-            }
-        }
-        carrier.close();
-    }
-}
-
 impl Carrier {
-    fn take(&mut self, parcel: Parcel) {
+    pub(super) const fn new(shared: Outgoing) -> Self {
+        Self { shared, encoder: None, pending: Vec::new(), broken: false, end_begun: false }
+    }
+
+    pub(super) fn take(&mut self, parcel: Parcel) {
         match parcel {
             Parcel::Open(offer) => self.attempt(|carrier| carrier.open(&offer)),
             Parcel::Answer(key) => self.encoder = Some(Encoder::back(key)),
@@ -168,6 +139,27 @@ impl Carrier {
         written
     }
 
+    /// Writes what is pending, however long that takes.
+    pub(super) fn flush_or_fail(&mut self) {
+        self.attempt(Self::flush);
+    }
+
+    /// Whether small messages can be written without blocking.
+    pub(super) fn takes_at_once(&self) -> bool {
+        self.broken || matches!(&self.shared.outlet, Some(Outlet::Bytes(sink)) if sink.takes_at_once())
+    }
+
+    /// Writes what is pending as far as that does not block. Whether nothing is left.
+    pub(super) fn flush_without_blocking(&mut self) -> bool {
+        self.attempt(|carrier| {
+            let Some(Outlet::Bytes(sink)) = &mut carrier.shared.outlet else { return Ok(()) };
+            let written = sink.write_at_once(&carrier.pending)?;
+            carrier.pending.drain(..written.min(carrier.pending.len()));
+            Ok(())
+        });
+        self.pending.is_empty()
+    }
+
     fn commit(&mut self) -> Result<(), CommitError> {
         self.attempt(Self::flush);
         let lost = |end_begun, why| Err(CommitError { maybe_given_up: end_begun, why });
@@ -183,7 +175,7 @@ impl Carrier {
     }
 
     /// Sends what is pending, then tells the other end that nothing follows.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.attempt(Self::flush);
         match self.shared.outlet.take() {
             Some(Outlet::Bytes(mut sink)) => sink.close(),

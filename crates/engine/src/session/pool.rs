@@ -19,6 +19,8 @@ pub(super) struct Pool {
 
 struct Free {
     chunks: Vec<Chunk>,
+    /// How many wait for one: a call of the operating system is saved where nobody does.
+    waiting: usize,
     closed: bool,
 }
 
@@ -32,7 +34,7 @@ pub(super) struct Slot {
 impl Pool {
     pub(super) fn new(depth: u32) -> Self {
         let slots = (0..depth).map(|_| Mutex::new(Slot { bytes: AVec::new(ALIGNMENT), crc: 0 })).collect();
-        let free = Free { chunks: (0..depth).rev().map(Chunk).collect(), closed: false };
+        let free = Free { chunks: (0..depth).rev().map(Chunk).collect(), waiting: 0, closed: false };
         Self { slots, free: Mutex::new(free), given: Condvar::new() }
     }
 
@@ -53,14 +55,20 @@ impl Pool {
             if let Some(chunk) = free.chunks.pop() {
                 return Some(chunk);
             }
+            free.waiting += 1;
             free = self.given.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free.waiting -= 1;
         }
     }
 
     /// Gives a buffer back.
     pub(super) fn give(&self, chunk: Chunk) {
-        self.free().chunks.push(chunk);
-        self.given.notify_one();
+        let mut free = self.free();
+        free.chunks.push(chunk);
+        if free.waiting > 0 {
+            drop(free);
+            self.given.notify_one();
+        }
     }
 
     /// Nothing is taken any more.

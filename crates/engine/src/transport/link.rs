@@ -37,6 +37,16 @@ pub(crate) trait ByteSink: Send {
     /// Writes all of both, in one call of the operating system where it takes them.
     fn write_both(&mut self, head: &[u8], payload: &[u8]) -> io::Result<()>;
 
+    /// Whether [`write_at_once`](Self::write_at_once) does anything.
+    fn takes_at_once(&self) -> bool {
+        false
+    }
+
+    /// Writes what can be written without blocking, and returns how many bytes that was.
+    fn write_at_once(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Passes on what is buffered.
     fn flush(&mut self) -> io::Result<()>;
 

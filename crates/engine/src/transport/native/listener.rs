@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
-use super::descriptor::wait;
+use super::descriptor::{Way, wait};
 use super::{read_path, socket, stdin, tcp, unix, waited, whose};
 use crate::transport::link::Link;
 use crate::transport::{Address, TransportOptions};
@@ -46,8 +46,8 @@ impl Bound {
 
     pub(in crate::transport) fn accept(self) -> Result<Link, Error> {
         match &self.place {
-            Place::Unix(bound) => Ok(socket::link(self.accept_on(bound.socket().as_fd())?)),
-            Place::Tcp(listener) => Ok(socket::link(self.accept_on(listener.as_fd())?)),
+            Place::Unix(bound) => Ok(socket::link(self.accept_on(bound.socket().as_fd())?, Way::In)),
+            Place::Tcp(listener) => Ok(socket::link(self.accept_on(listener.as_fd())?, Way::In)),
             Place::Open => match &self.address {
                 Address::File(path) => read_path(path, &self.options),
                 _ => stdin(),

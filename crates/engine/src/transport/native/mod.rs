@@ -37,7 +37,7 @@ pub(super) fn connect(address: &Address, options: &TransportOptions) -> Result<L
         Address::File(path) => write_path(path, options),
         Address::Unix(path) => {
             let socket = persist(options, &format!("connect to {address}"), |_| unix::connect_once(path))?;
-            Ok(socket::link(socket))
+            Ok(socket::link(socket, Way::Out))
         }
         Address::Tcp { host, port } => {
             let socket = persist(options, &format!("connect to {address}"), |until| {
@@ -47,7 +47,7 @@ pub(super) fn connect(address: &Address, options: &TransportOptions) -> Result<L
                 };
                 Ok(tcp::connect_once(&addresses, until, options.interrupt.as_ref()))
             })?;
-            Ok(socket::link(socket))
+            Ok(socket::link(socket, Way::Out))
         }
         Address::Fd(number) => Err(whose(*number)),
         Address::Stdio => stdout(),
@@ -57,7 +57,7 @@ pub(super) fn connect(address: &Address, options: &TransportOptions) -> Result<L
 /// Makes a link of a file descriptor that is written to.
 pub(super) fn to_fd(fd: OwnedFd) -> Result<Link, Error> {
     match ask(fd.as_fd(), Way::Out)? {
-        Kind::Socket => Ok(socket::link(fd)),
+        Kind::Socket => Ok(socket::link(fd, Way::Out)),
         Kind::Storage => Ok(storage(File::from(fd))),
         kind @ (Kind::Pipe | Kind::Character) => {
             let interrupt = new_interrupt()?;
@@ -69,7 +69,7 @@ pub(super) fn to_fd(fd: OwnedFd) -> Result<Link, Error> {
 /// Makes a link of a file descriptor that is read from.
 pub(super) fn from_fd(fd: OwnedFd) -> Result<Link, Error> {
     match ask(fd.as_fd(), Way::In)? {
-        Kind::Socket => Ok(socket::link(fd)),
+        Kind::Socket => Ok(socket::link(fd, Way::In)),
         Kind::Storage => Ok(reading(File::from(fd))),
         kind @ (Kind::Pipe | Kind::Character) => {
             let interrupt = new_interrupt()?;
