@@ -5,6 +5,9 @@ import { settle } from '../native.ts'
 /** A frame of the default chunk and its header fit, so that one read takes a frame. */
 const READ = (1 << 20) + 4096
 
+/** A buffer without the zeros that would only be overwritten. */
+const fresh = () => new Uint8Array(Buffer.allocUnsafeSlow(READ).buffer)
+
 /** @internal The session's bytes, as a stream to read: one chunk is fetched ahead, so that reader and session overlap. */
 export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
   new ReadableStream(
@@ -14,11 +17,14 @@ export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
         // The reader's own buffer, which was transferred to the stream, or a fresh one: nobody else reaches it while the
         // session fills it.
         const request = controller.byobRequest
-        const view = (request?.view as Uint8Array | null | undefined) ?? new Uint8Array(READ)
+        const view = (request?.view as Uint8Array | null | undefined) ?? fresh()
         const count = settle(await pipe.pull(view))
-        if (count === 0) controller.close()
-        if (request) request.respond(count)
-        else if (count > 0) controller.enqueue(view.subarray(0, count))
+        if (count === 0) {
+          controller.close()
+          // Also for a reader that has brought a buffer only since then.
+          controller.byobRequest?.respond(0)
+        } else if (request) request.respond(count)
+        else controller.enqueue(view.subarray(0, count))
       },
       cancel(reason) {
         pipe.breakOff(`the reader has gone: ${reason}`)

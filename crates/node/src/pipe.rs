@@ -20,6 +20,9 @@ use crate::view::{View, count_buffer};
 /// other's turn.
 const ROOM: usize = 1 << 20;
 
+/// How many pieces are kept to be filled again.
+const SPARE: usize = 8;
+
 /// One end of a pair of byte streams; the session has the other.
 #[napi]
 pub struct BindingPipe {
@@ -39,6 +42,8 @@ struct State {
     /// What JavaScript wrote and nobody has read yet, and how many bytes of the first piece were read.
     written: VecDeque<Vec<u8>>,
     done: usize,
+    /// Pieces that were read, to be filled again: a fresh one would cost more than the copy.
+    spare: Vec<Vec<u8>>,
     /// How many bytes `written` holds, the read ones of its first piece included.
     waiting: usize,
     /// Whom to tell once there is room again.
@@ -111,7 +116,9 @@ impl BindingPipe {
         }
         if !bytes.is_empty() {
             state.waiting += bytes.len();
-            state.written.push_back(bytes.to_vec());
+            let mut piece = state.spare.pop().unwrap_or_default();
+            piece.extend_from_slice(bytes);
+            state.written.push_back(piece);
             self.shared.news.notify_all();
         }
         if state.waiting < ROOM {
@@ -174,7 +181,10 @@ impl State {
     fn took(&mut self, count: usize, whole: Option<usize>) {
         self.done += count;
         let Some(len) = whole else { return };
-        self.written.pop_front();
+        if let Some(mut piece) = self.written.pop_front().filter(|_| self.spare.len() < SPARE) {
+            piece.clear();
+            self.spare.push(piece);
+        }
         self.waiting -= len;
         self.done = 0;
         if self.waiting < ROOM
