@@ -283,8 +283,8 @@ pub enum Command {
     Cancel(String),
     /// Save: end pre-copy now.
     Switchover,
-    /// Save, after the guest was given up: ask the destination to withdraw, and take the guest back if it refuses. In
-    /// doubt, with `force`: without its answer, because the caller knows that the destination does not run.
+    /// Save, in doubt: ask the destination to withdraw and take the guest back; with `force` without its answer,
+    /// because the caller knows that the destination does not run.
     TakeBack {
         /// Go on without the destination's word.
         force: bool,

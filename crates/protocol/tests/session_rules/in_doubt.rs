@@ -40,19 +40,6 @@ fn a_late_word_settles_what_is_in_doubt_at_the_source() {
     assert_eq!(source.verdict().0, Outcome::Returned);
 }
 
-/// A destination that says nothing but alive keeps nobody waiting: asking it to withdraw is safe before any doubt, since
-/// nothing goes on without its answer.
-#[test]
-fn a_source_may_ask_for_its_guest_before_it_doubts() {
-    let mut source = End::source_that_gave_up(1);
-    source.peer_is_alive = true;
-    assert_eq!(source.order(Command::TakeBack { force: true }), Err(NotNow::NotInDoubt), "force is for doubt");
-    source.order(Command::TakeBack { force: false }).expect("the guest was given up");
-    assert_eq!(source.go(), ["says withdraw"]);
-    assert_eq!(source.pass(HOUR), Vec::<String>::new(), "alive is no answer");
-    assert_eq!(source.hears(Message::Running), ["d0: set state stop", "disconnects"]);
-}
-
 /// "`takeBack()` sends `withdraw` while the connection lives, and needs `refused` in answer".
 #[test]
 fn taking_back_waits_for_refused() {

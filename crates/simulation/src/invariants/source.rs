@@ -23,6 +23,8 @@ pub(crate) struct Source {
     /// The guest was given up: the message was sent, or a one-way stream may be there.
     pub(crate) given_up: bool,
     commits: u32,
+    /// The stream's end says that the guest goes on here.
+    snapshot: bool,
     /// The destination said who owns the guest, or the caller did.
     settled: bool,
     pub(crate) running_heard: bool,
@@ -79,14 +81,14 @@ impl Source {
                 });
                 self.given_up = true;
             }
-            // For a pipe this is where the guest is given up, for a file right after.
-            Action::Send(Message::End { .. }, _) => self.given_up = true,
+            // For a pipe this is where the guest is given up, for a file right after; a snapshot gives nothing up.
+            Action::Send(Message::End { goes_on }, _) => (self.snapshot, self.given_up) = (*goes_on, !goes_on),
             Action::Commit => {
                 let all = self.ended.len() == end.things.len();
                 broken
                     .unless(all && self.commits == 0, Rule::Order, || "the stream is committed before its end".into());
                 self.commits += 1;
-                self.given_up = true;
+                self.given_up = !self.snapshot;
             }
             Action::Hook(_) | Action::Place { .. } => {
                 broken.unless(false, Rule::Order, || format!("{action:?} at the source"));
@@ -153,8 +155,8 @@ impl Source {
                 self.running_heard, self.unpauses
             )
         });
-        // A commit that never returns is what the caller's force is for.
-        let forced = |work: &&Work| matches!(work, Work::Commit) && self.taken_back;
+        // A commit that never returns is what the caller's force is for, and it does not hold a snapshot's guest.
+        let forced = |work: &&Work| matches!(work, Work::Commit) && (self.taken_back || self.snapshot);
         let busy = end.outstanding().find(|work| !matches!(work, Work::Hook(_)) && !forced(work));
         broken.unless(busy.is_none(), Rule::Unpause, || format!("while this is outstanding: {busy:?}"));
         let still = self.logging.difference(&self.lost).find(|tracker| !self.stop_asked.contains(tracker));

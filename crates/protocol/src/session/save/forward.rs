@@ -27,7 +27,7 @@ impl Save {
             Stage::Draining => return self.drain_on(),
             Stage::Loaded if self.peer.loaded => self.give_up(),
             Stage::Finishing if settled => self.stop_trackers(),
-            Stage::Untracking if settled => self.end(),
+            Stage::Untracking if settled && self.sink.committing.is_none() => self.end(),
             Stage::Back(back) => return self.step_back(back, settled),
             _ => return false,
         }

@@ -242,11 +242,6 @@ impl Save {
                 self.requested = true;
                 Ok(())
             }
-            // Asking is safe at any time: without `refused` nothing goes on.
-            (Command::TakeBack { force: false }, Stage::GivenUp) => {
-                self.take_back(false);
-                Ok(())
-            }
             (Command::TakeBack { force }, Stage::InDoubt | Stage::Withdrawing) => {
                 self.take_back(force);
                 Ok(())
