@@ -31,6 +31,8 @@ impl Sink {
     /// Writes to a file descriptor: a stream socket is connected, everything else is one-way. A regular file is written
     /// in place, from where it stands.
     ///
+    /// A pipe whose reader leaves raises SIGPIPE, which Rust programs and Node ignore; others must as well.
+    ///
     /// # Errors
     /// `ERR_VFIO_USAGE` if it cannot be written to: a folder, a listening or unconnected socket, opened for reading.
     pub fn fd(fd: OwnedFd) -> Result<Self, Error> {
@@ -40,7 +42,7 @@ impl Sink {
     /// Writes to standard output.
     ///
     /// # Errors
-    /// As [`fd`](Self::fd).
+    /// As [`fd`](Self::fd); `ERR_VFIO_USAGE` if it is a terminal.
     pub fn stdout() -> Result<Self, Error> {
         Ok(Self { link: system::stdout()? })
     }

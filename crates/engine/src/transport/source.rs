@@ -24,7 +24,7 @@ impl Source {
     /// Reads from standard input.
     ///
     /// # Errors
-    /// As [`fd`](Self::fd).
+    /// As [`fd`](Self::fd); `ERR_VFIO_USAGE` if it is a terminal.
     pub fn stdin() -> Result<Self, Error> {
         Ok(Self { link: system::stdin()? })
     }

@@ -8,6 +8,7 @@ mod a_silent_peer_is_given_up;
 mod cancelling_brings_everything_back;
 mod damaged_streams_are_refused;
 mod descriptors_are_asked_what_they_are;
+mod doubt_is_for_the_callers_to_settle;
 mod events_tell_the_course;
 mod files_appear_whole;
 mod hooks_are_the_callers;

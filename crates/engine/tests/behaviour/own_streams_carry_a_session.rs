@@ -90,7 +90,7 @@ fn a_writer_that_fails_anywhere() {
 }
 
 /// What passes between two ends without our container.
-enum Passed {
+pub(crate) enum Passed {
     Open(Offer),
     Message(Message, Vec<u8>),
 }
@@ -124,7 +124,7 @@ impl FrameSource for Channel<Receiver<Passed>> {
     }
 }
 
-struct Channel<T>(T);
+pub(crate) struct Channel<T>(pub(crate) T);
 
 #[test]
 fn messages_one_way() {

@@ -10,7 +10,7 @@ mod unix;
 pub(super) use listener::Bound;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -80,11 +80,17 @@ pub(super) fn from_fd(fd: OwnedFd) -> Result<Link, Error> {
 
 /// Standard output, under a descriptor of our own.
 pub(super) fn stdout() -> Result<Link, Error> {
+    if io::stdout().is_terminal() {
+        return Err(Error::usage("standard output is a terminal, which binary data would upset: redirect it"));
+    }
     to_fd(own("output", rustix::stdio::stdout())?)
 }
 
 /// Standard input, under a descriptor of our own.
 pub(super) fn stdin() -> Result<Link, Error> {
+    if io::stdin().is_terminal() {
+        return Err(Error::usage("standard input is a terminal, and nobody types a stream: redirect it"));
+    }
     from_fd(own("input", rustix::stdio::stdin())?)
 }
 
