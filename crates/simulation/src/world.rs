@@ -268,9 +268,16 @@ impl World {
                     return;
                 }
                 Ok(Output::Finished) => {
+                    let busy = end.outstanding().next().map(|work| format!("{work:?}"));
                     end.finished = true;
                     end.wake = None;
                     self.note(Some(side), "finished");
+                    if let Some(busy) = busy {
+                        self.broke(
+                            Rule::Ends,
+                            &format!("the {side:?} end has finished while this is outstanding: {busy}"),
+                        );
+                    }
                     self.close(side, "the peer has closed the connection");
                     return;
                 }
