@@ -25,7 +25,7 @@ const styles = {
   36: 'fill:#39c5cf',
 }
 const [columnWidth, lineHeight, margin] = [8.43, 18, 16]
-const escape = (text) => text.replace(/[&<>]/g, (char) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[char])
+const escaped = (text) => text.replace(/[&<>]/g, (char) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[char])
 
 const lines = `$ npm run demo\n${stdout.trimEnd()}`.split('\n')
 const draw = (line, row) => {
@@ -39,7 +39,7 @@ const draw = (line, row) => {
       // Each run says where it stands, so that a font without these signs cannot shift what follows.
       const length = `textLength="${(part.length * columnWidth).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`
       const x = (margin + column * columnWidth).toFixed(1)
-      spans += `<tspan x="${x}" ${length} style="${style}">${escape(part)}</tspan>`
+      spans += `<tspan x="${x}" ${length} style="${style}">${escaped(part)}</tspan>`
       column += part.length
     }
   }
