@@ -15,9 +15,10 @@ use vfio_migration_protocol::session::{
 };
 use vfio_migration_protocol::{Event, EventKind};
 
+use super::caught::caught;
 use super::events::Events;
 use super::machine::Machine;
-use super::outbox::{Parcel, Slot};
+use super::outbox::{Parcel, Posting};
 use super::pool::Pool;
 use super::workers::Task;
 use crate::{Code, Error};
@@ -54,7 +55,7 @@ pub(super) struct Posts {
     pub(super) objects: Vec<Sender<Task>>,
     pub(super) trackers: Vec<Sender<TrackerCall>>,
     pub(super) hooks: Sender<Hook>,
-    pub(super) parcels: Slot,
+    pub(super) parcels: Posting,
 }
 
 /// Events and the report go into the stream as well, so that it can show its own course later.
@@ -278,7 +279,8 @@ impl Core {
     pub(super) fn interrupt(&self) {
         let interrupt = self.interrupt.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(interrupt) = interrupt {
-            interrupt();
+            // An interrupt that panics has done what it could.
+            let _ = caught(|| interrupt());
         }
     }
 

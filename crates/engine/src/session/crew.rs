@@ -8,6 +8,7 @@ use std::time::Duration;
 use vfio_migration_protocol::session::{Ending, Input};
 use vfio_migration_protocol::{Outcome, Tracker};
 
+use super::caught::caught;
 use super::control::{Finished, FinishedDevice};
 use super::core::{Core, Wake};
 use super::parts::Hooks;
@@ -70,7 +71,7 @@ fn finished(
             Some(Moved::Device(mut device)) => {
                 let line = report.objects.iter().find(|object| object.id == id);
                 // A session that ended before it touched the device has not asked.
-                let state = line.and_then(|line| line.state).or_else(|| device.state().ok());
+                let state = line.and_then(|line| line.state).or_else(|| caught(|| device.state()).ok()?.ok());
                 let outcome = line.and_then(|line| line.outcome).unwrap_or(Outcome::Returned);
                 devices.push(FinishedDevice { id, device, outcome, state });
             }

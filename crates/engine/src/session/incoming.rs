@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 use vfio_migration_protocol::session::{Fault, Input, Message, Mode, Offer};
 use vfio_migration_protocol::stream::{BackKey, Decoder, HEADER_LEN, Opened, PREAMBLE_LEN, Preamble, StreamError};
 
+use super::caught::caught;
 use super::core::Core;
 use super::outbox::{Outbox, Parcel};
 use super::pool::Pool;
@@ -43,14 +44,14 @@ impl Answers {
         let Self { core, inlet, key } = self;
         match inlet {
             Inlet::Frames(mut source) => {
-                let end = receive_answers(&core, source.as_mut());
+                let end = caught(|| receive_answers(&core, source.as_mut()));
                 finish(&core, end, || ());
             }
             Inlet::Bytes(reader) => {
                 // Acknowledgements are small and come close together.
                 let mut reader = BufReader::with_capacity(16 << 10, reader);
                 let Ok(key) = key.recv() else { return };
-                let end = read_answers(&core, &mut reader, Decoder::back(key));
+                let end = caught(|| read_answers(&core, &mut reader, Decoder::back(key)));
                 finish(&core, end, || drain(&mut reader));
             }
         }
@@ -73,7 +74,7 @@ impl Stream {
     pub(super) fn run(mut self) {
         match std::mem::replace(&mut self.inlet, Inlet::Bytes(Box::new(io::empty()))) {
             Inlet::Frames(mut source) => {
-                let end = self.receive(source.as_mut());
+                let end = caught(|| self.receive(source.as_mut()));
                 finish(&self.core, end, || {
                     if self.can_answer {
                         drain_frames(source.as_mut(), self.largest_chunk);
@@ -81,7 +82,7 @@ impl Stream {
                 });
             }
             Inlet::Bytes(mut reader) => {
-                let end = self.read(&mut reader);
+                let end = caught(|| self.read(&mut reader));
                 finish(&self.core, end, || {
                     if self.can_answer {
                         drain(&mut reader);
@@ -266,8 +267,9 @@ fn receive_answers(core: &Core, source: &mut dyn FrameSource) -> End {
 
 /// Tells the machine why nothing more comes. What the other end still sends is thrown away, so that it can send all it has
 /// and read what is sent to it: the connection ends when both have closed it.
-fn finish(core: &Core, end: End, drain: impl FnOnce()) {
-    match end {
+fn finish(core: &Core, end: Result<End, String>, drain: impl FnOnce()) {
+    let drain = || drop(caught(drain));
+    match end.unwrap_or_else(|words| End::Closed(format!("the stream panicked: {words}"))) {
         End::Closed(why) => core.input(Input::Disconnected(core.why_sending_failed_or(why))),
         End::Corrupt(fault, why) => {
             core.input(Input::Corrupt(fault, why));

@@ -16,7 +16,7 @@ use super::core::{Core, Posts};
 use super::crew::{Crew, Hand};
 use super::incoming::{Answers, Stream};
 use super::machine::Machine;
-use super::outbox::{Outbox, Slot};
+use super::outbox::{Outbox, Posting};
 use super::outgoing::{Carrier, Outgoing};
 use super::parts::{Hooks, Part, Parts};
 use super::pool::Pool;
@@ -56,7 +56,7 @@ pub(crate) fn start_save(
         core,
         parts,
         hooks,
-        Wire { outlet, mode, back: Some(back), outbox: Slot(Arc::new(Outbox::new())), linger },
+        Wire { outlet, mode, back: Some(back), outbox: Posting(Arc::new(Outbox::new())), linger },
         receiving,
     )
 }
@@ -95,7 +95,7 @@ pub(crate) fn start_restore(
             Builder::new().name("vfio-receive".into()).spawn(run).map(Some)
         }
     };
-    let wire = Wire { outlet, mode: Mode::Connected, back: None, outbox: Slot(outbox), linger };
+    let wire = Wire { outlet, mode: Mode::Connected, back: None, outbox: Posting(outbox), linger };
     threads.go(core, parts, hooks, wire, receiving)
 }
 
@@ -104,7 +104,7 @@ struct Wire {
     outlet: Option<Outlet>,
     mode: Mode,
     back: Option<Sender<vfio_migration_protocol::stream::BackKey>>,
-    outbox: Slot,
+    outbox: Posting,
     linger: Duration,
 }
 

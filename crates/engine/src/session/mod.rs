@@ -9,6 +9,7 @@
 //!           or a memory)                               write a chunk)    buffer)     joins everybody)
 //! ```
 
+mod caught;
 mod control;
 mod core;
 mod crew;

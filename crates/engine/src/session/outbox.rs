@@ -169,9 +169,9 @@ const fn is_small(parcel: &Parcel) -> bool {
 
 /// A way into an outbox for as long as there may be something to send; its drop closes the box.
 #[derive(Debug)]
-pub(super) struct Slot(pub(super) Arc<Outbox>);
+pub(super) struct Posting(pub(super) Arc<Outbox>);
 
-impl Deref for Slot {
+impl Deref for Posting {
     type Target = Outbox;
 
     fn deref(&self) -> &Outbox {
@@ -179,7 +179,7 @@ impl Deref for Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Posting {
     fn drop(&mut self) {
         self.0.close();
     }

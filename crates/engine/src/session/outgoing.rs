@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use vfio_migration_protocol::session::{Chunk, CommitError, Input, Message, Mode, Offer};
 use vfio_migration_protocol::stream::{BackKey, Encoder};
 
+use super::caught::{caught, caught_io};
 use super::core::Core;
 use super::outbox::Parcel;
 use super::pool::Pool;
@@ -32,6 +33,8 @@ pub(super) struct Carrier {
     encoder: Option<Encoder>,
     /// Encoded, not yet written.
     pending: Vec<u8>,
+    /// Written, perhaps not yet passed on by the transport.
+    unflushed: bool,
     broken: bool,
     /// A byte of `end` may have left.
     end_begun: bool,
@@ -39,7 +42,7 @@ pub(super) struct Carrier {
 
 impl Carrier {
     pub(super) const fn new(shared: Outgoing) -> Self {
-        Self { shared, encoder: None, pending: Vec::new(), broken: false, end_begun: false }
+        Self { shared, encoder: None, pending: Vec::new(), unflushed: false, broken: false, end_begun: false }
     }
 
     pub(super) fn take(&mut self, parcel: Parcel) {
@@ -59,11 +62,13 @@ impl Carrier {
             Parcel::Discard => {
                 self.pending.clear();
                 self.broken = true;
-                match self.shared.outlet.take() {
+                let outlet = self.shared.outlet.take();
+                // Whoever panics here leaves behind what is not ours.
+                let _ = caught(|| match outlet {
                     Some(Outlet::Bytes(mut sink)) => sink.discard(),
                     Some(Outlet::Frames(mut sink)) => sink.discard(),
                     None => {}
-                }
+                });
             }
             Parcel::Disconnect => self.close(),
         }
@@ -74,7 +79,7 @@ impl Carrier {
         if self.broken || self.shared.outlet.is_none() {
             return;
         }
-        if let Err(error) = act(self) {
+        if let Err(error) = caught_io(|| act(self)) {
             self.broken = true;
             self.pending.clear();
             self.shared.core.sending_failed(&error);
@@ -126,17 +131,19 @@ impl Carrier {
         self.pending.extend(encoder.data(object, offset, len, segment_end, initial_end, slot.crc));
         let written = sink.write_both(&self.pending, slot.bytes(payload_len(message)));
         self.pending.clear();
+        self.unflushed = true;
         written
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let Some(Outlet::Bytes(sink)) = &mut self.shared.outlet else { return Ok(()) };
-        if self.pending.is_empty() {
-            return Ok(());
+        if !self.pending.is_empty() {
+            let written = sink.write_both(&self.pending, &[]);
+            self.pending.clear();
+            self.unflushed = true;
+            written?;
         }
-        let written = sink.write_both(&self.pending, &[]).and_then(|()| sink.flush());
-        self.pending.clear();
-        written
+        if std::mem::take(&mut self.unflushed) { sink.flush() } else { Ok(()) }
     }
 
     /// Writes what is pending, however long that takes.
@@ -162,29 +169,31 @@ impl Carrier {
 
     fn commit(&mut self) -> Result<(), CommitError> {
         self.attempt(Self::flush);
-        let lost = |end_begun, why| Err(CommitError { maybe_given_up: end_begun, why });
-        match &mut self.shared.outlet {
-            Some(Outlet::Bytes(sink)) if self.broken => lost(self.end_begun && !sink.commits_by_name(), self.why()),
-            Some(Outlet::Bytes(sink)) => sink.commit(),
-            Some(Outlet::Frames(_)) if self.broken => lost(self.end_begun, self.why()),
-            Some(Outlet::Frames(sink)) => {
-                sink.finish().map_err(|error| CommitError { maybe_given_up: true, why: error.to_string() })
+        let lost = |maybe_given_up, why| Err(CommitError { maybe_given_up, why });
+        let commit = match &mut self.shared.outlet {
+            Some(Outlet::Bytes(sink)) if self.broken => {
+                return lost(self.end_begun && !sink.commits_by_name(), self.why());
             }
-            None => lost(self.end_begun, self.why()),
-        }
+            Some(Outlet::Frames(_)) if self.broken => return lost(self.end_begun, self.why()),
+            None => return lost(self.end_begun, self.why()),
+            Some(Outlet::Bytes(sink)) => caught(|| sink.commit()),
+            Some(Outlet::Frames(sink)) => {
+                caught(|| sink.finish().map_err(|error| CommitError { maybe_given_up: true, why: error.to_string() }))
+            }
+        };
+        commit.unwrap_or_else(|words| lost(true, format!("the stream panicked: {words}")))
     }
 
     /// Sends what is pending, then tells the other end that nothing follows.
     pub(super) fn close(&mut self) {
         self.attempt(Self::flush);
-        match self.shared.outlet.take() {
+        let (outlet, last_word) = (self.shared.outlet.take(), !self.broken && self.shared.mode == Mode::Connected);
+        // Whoever listens has the last word already; there is nobody left to tell of a failure.
+        let _ = caught(|| match outlet {
             Some(Outlet::Bytes(mut sink)) => sink.close(),
-            Some(Outlet::Frames(mut sink)) if !self.broken && self.shared.mode == Mode::Connected => {
-                // Whoever listens has the last word already; there is nobody left to tell.
-                let _ = sink.finish();
-            }
+            Some(Outlet::Frames(mut sink)) if last_word => drop(sink.finish()),
             _ => {}
-        }
+        });
     }
 
     fn why(&self) -> String {

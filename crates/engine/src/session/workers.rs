@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -14,6 +13,7 @@ use vfio_migration_protocol::session::{
 use vfio_migration_protocol::stream::payload_crc;
 use vfio_migration_protocol::{Bitmap, CallError, Device, Errno, Filled, Memory, Tracker};
 
+use super::caught::caught;
 use super::core::Core;
 use super::parts::Hooks;
 use super::pool::Pool;
@@ -97,16 +97,13 @@ pub(super) fn tracker(index: TrackerIndex, core: Arc<Core>) -> impl FnMut(&mut B
 /// Calls the caller's hooks.
 pub(super) fn hooks(core: Arc<Core>) -> impl FnMut(&mut Hooks, Hook) + Send {
     move |hooks, hook| {
-        let answer = catch_unwind(AssertUnwindSafe(|| match hook {
+        let answer = caught(|| match hook {
             Hook::Pause(estimate) => (hooks.pause)(estimate),
             Hook::Unpause(outcome) => (hooks.unpause)(outcome),
             Hook::Configure => (hooks.configure)(),
             Hook::TakeOver => (hooks.take_over)(),
-        }));
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(panic) => Err(format!("the hook panicked: {}", panic_text(&*panic))),
-        };
+        });
+        let answer = answer.unwrap_or_else(|words| Err(format!("the hook panicked: {words}")));
         core.input(Input::Hooked(hook, answer));
     }
 }
@@ -177,14 +174,7 @@ fn place(
 
 /// A backend that panics has failed, and nothing else has.
 fn guarded<T>(call: impl FnOnce() -> Result<T, CallError>) -> Result<T, CallError> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        Err(CallError::because(Errno::EIO, format!("the backend panicked: {}", panic_text(&*panic))))
-    })
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+    caught(call).unwrap_or_else(|words| Err(CallError::because(Errno::EIO, format!("the backend panicked: {words}"))))
 }
 
 fn bytes(len: u32) -> usize {

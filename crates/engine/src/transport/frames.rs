@@ -5,8 +5,8 @@ use vfio_migration_protocol::session::{Message, Offer};
 
 /// Takes a session's messages and payloads without our container, for a VMM that has a stream of its own.
 ///
-/// Methods are called by one thread, in order, and may block: that is the back-pressure. An error is the end of the
-/// session's connection. What is not written down here is the VMM's own business; the order of messages must arrive as
+/// Methods are called by one thread, in order, and may block: that is the back-pressure. An error, or a panic, is
+/// the end of the session's connection. What is not written down here is the VMM's own business; the order of messages must arrive as
 /// it left.
 pub trait FrameSink: Send {
     /// Starts the stream: what will be moved.

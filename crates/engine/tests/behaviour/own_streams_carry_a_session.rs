@@ -89,6 +89,59 @@ fn a_writer_that_fails_anywhere() {
     }
 }
 
+/// A stream that panics, as a caller's code may.
+struct Panicking;
+
+impl Write for Panicking {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        panic!("no such stream")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Read for Panicking {
+    fn read(&mut self, _into: &mut [u8]) -> io::Result<usize> {
+        panic!("no such stream")
+    }
+}
+
+#[test]
+fn a_stream_that_panics_has_failed() {
+    let (mut origin, mut target) = (origin(DEVICE, SaveOptions::default()), target(DEVICE, RestoreOptions::default()));
+    let restoring = target.restore.start(Source::reader(Panicking, || panic!("nothing to interrupt"))).unwrap();
+    let saving = origin.save.start(Sink::writer(Panicking, || panic!("nothing to interrupt"))).unwrap();
+    let (saved, restored) = within("the migration", move || (saving.wait(), restoring.wait()));
+    for failure in [saved.failure.unwrap(), restored.failure.unwrap()] {
+        assert_eq!(failure.code, Code::Transport);
+        assert!(failure.what.contains("no such stream"), "{failure}");
+    }
+    origin.assert_works();
+    target.assert_never_ran();
+}
+
+#[test]
+fn a_stream_that_buffers_is_flushed_when_nothing_else_is_to_be_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (far, _) = listener.accept().unwrap();
+    let [sink, source] = [near, far].map(|stream| {
+        let (reader, other) = (stream.try_clone().unwrap(), stream.try_clone().unwrap());
+        // Chunks are smaller than this.
+        Duplex::new(reader, io::BufWriter::with_capacity(1 << 20, HalfClosing(stream)), move || {
+            let _ = other.shutdown(Shutdown::Both);
+        })
+    });
+    let options = SaveOptions { chunk: 64 << 10, no_events: true, ..SaveOptions::default() };
+    let (mut origin, mut target) = (origin(DEVICE, options), target(DEVICE, RestoreOptions::default()));
+    let restoring = target.restore.start(Source::duplex(source)).unwrap();
+    let saving = origin.save.start(Sink::duplex(sink)).unwrap();
+    let (saved, restored) = within("the migration", move || (saving.wait(), restoring.wait()));
+    assert_moved(&origin, &saved, &target, &restored);
+}
+
 /// What passes between two ends without our container.
 pub(crate) enum Passed {
     Open(Offer),
