@@ -25,6 +25,7 @@ const SPARE: usize = 8;
 
 /// One end of a pair of byte streams; the session has the other.
 #[napi]
+#[derive(Default)]
 pub struct BindingPipe {
     shared: Arc<Shared>,
 }
@@ -61,7 +62,7 @@ impl BindingPipe {
     /// A pipe that is connected to nothing yet.
     #[napi(constructor)]
     pub fn new() -> Self {
-        Self { shared: Arc::default() }
+        Self::default()
     }
 
     /// The session's end for a save: connected, or one-way.
