@@ -38,11 +38,11 @@ fn when_a_bit_flips_after_it_was_verified() {
 
 #[test]
 fn when_the_log_loses_a_page() {
-    let (origin, saved, target, restored) = run(",fault=tracker-report@2:lost-page", "");
+    let (origin, saved, target, restored) = run(",fault=tracker-report@1+:lost-page", "");
     assert_eq!((saved.failure, restored.failure), (None, None));
     assert!(!is_identical(&origin, &target));
     let digests = target.arrived.lock().unwrap().clone().unwrap().digests;
-    assert_eq!(origin.memory.pages_unlike(&digests).len(), 1);
+    assert!(!origin.memory.pages_unlike(&digests).is_empty());
 }
 
 #[test]
