@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { BindingInterrupt, BindingPipe, BindingSink, BindingSource } from '../binding.ts'
 import { usage } from '../errors.ts'
 import { native, settle } from '../native.ts'
-import { readableOf, writableOf } from './streams.ts'
+import { drain, feed } from './streams.ts'
 
 /** A pair of streams that carries a connected session. */
 export interface Duplex {
@@ -117,8 +117,8 @@ const plumb = (
   back: ReadableStream<Uint8Array> | undefined,
 ) => {
   const broken = (error: unknown) => pipe.breakOff(error instanceof Error ? error.message : String(error))
-  if (out) readableOf(pipe).pipeTo(out).catch(broken)
-  if (back) back.pipeTo(writableOf(pipe)).catch(broken)
+  if (out) drain(pipe, out).catch(broken)
+  if (back) feed(pipe, back).catch(broken)
 }
 
 /** @internal Opens where a save sends to. */

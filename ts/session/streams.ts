@@ -33,12 +33,16 @@ export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
     { highWaterMark: READ },
   )
 
+const push = (pipe: BindingPipe, chunk: unknown) => {
+  if (!(chunk instanceof Uint8Array)) throw usage('a stream of a session is written as Uint8Array')
+  return pipe.push(chunk)
+}
+
 /** @internal Bytes for the session, as a stream to write: a write resolves once there is room for more. */
 export const writableOf = (pipe: BindingPipe): WritableStream<Uint8Array> =>
   new WritableStream({
     async write(chunk) {
-      if (!(chunk instanceof Uint8Array)) throw usage('a stream of a session is written as Uint8Array')
-      const full = pipe.push(chunk)
+      const full = push(pipe, chunk)
       if (full) settle(await full)
     },
     close() {
@@ -48,3 +52,42 @@ export const writableOf = (pipe: BindingPipe): WritableStream<Uint8Array> =>
       pipe.breakOff(`the writer has given up: ${reason}`)
     },
   })
+
+/**
+ * @internal Carries the session's bytes to a stream of the caller, at its speed: the next chunk is fetched while one is
+ * written. A stream between the two would cost as much again.
+ */
+export const drain = async (pipe: BindingPipe, out: WritableStream<Uint8Array>): Promise<void> => {
+  const writer = out.getWriter()
+  let written = Promise.resolve()
+  try {
+    for (;;) {
+      const view = fresh()
+      const count = settle(await pipe.pull(view))
+      await written
+      if (count === 0) break
+      written = writer.write(view.subarray(0, count))
+      // It is looked at after the next chunk was fetched.
+      written.catch(() => {})
+    }
+    await writer.close()
+  } catch (error) {
+    await writer.abort(error).catch(() => {})
+    throw error
+  }
+}
+
+/** @internal Carries bytes of a stream of the caller to the session, at its speed. */
+export const feed = async (pipe: BindingPipe, back: ReadableStream<Uint8Array>): Promise<void> => {
+  const reader = back.getReader()
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      const full = push(pipe, next.value)
+      if (full) settle(await full)
+    }
+    pipe.endInput()
+  } catch (error) {
+    await reader.cancel(error).catch(() => {})
+    throw error
+  }
+}
