@@ -109,7 +109,7 @@ fn a_first_guess_is_there_soon_and_a_shorter_moment_says_nothing() {
     rate.starts(Duration::from_secs(9));
     rate.count(Duration::from_micros(9_000_900), 1000);
     assert_eq!(rate.per_second(), None, "900 microseconds are no sample");
-    rate.count(Duration::from_micros(9_001_000), 1000);
+    rate.count(Duration::from_millis(9001), 1000);
     let first = rate.per_second().expect("a millisecond is one");
     assert!((first / 2e6 - 1.0).abs() < 0.01, "{first}");
 }
