@@ -2,6 +2,7 @@
 //! asks for: no thread sits in between, so that a chunk costs no more switches than it has stations.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +19,7 @@ use vfio_migration_protocol::{Event, EventKind};
 use super::caught::caught;
 use super::events::Events;
 use super::machine::Machine;
-use super::outbox::{Parcel, Posting};
+use super::outbox::{Outbox, Parcel, Posting};
 use super::pool::Pool;
 use super::workers::Task;
 use crate::{Code, Error};
@@ -56,6 +57,16 @@ pub(super) struct Posts {
     pub(super) trackers: Vec<Sender<TrackerCall>>,
     pub(super) hooks: Sender<Hook>,
     pub(super) parcels: Posting,
+    /// Something was put into it in this turn.
+    pub(super) posted: Cell<bool>,
+}
+
+/// What came of a turn.
+struct Turn<T> {
+    /// `None` once the session is over.
+    answer: Option<T>,
+    /// Something is to be sent: small messages are for the thread whose turn it was, once its locks are open.
+    posted: Option<Arc<Outbox>>,
 }
 
 /// Events and the report go into the stream as well, so that it can show its own course later.
@@ -100,42 +111,49 @@ impl Core {
     pub(super) fn begin(&self, posts: Posts) {
         let mut state = self.state();
         state.posts = Some(posts);
-        self.take_turn(state, |machine, now| machine.handle_input(now, Input::Tick));
+        // What it has to send at first is not small.
+        let _ = self.take_turn(state, |machine, now| machine.handle_input(now, Input::Tick));
         self.changed.notify_all();
     }
 
     /// Something happened.
     pub(super) fn input(&self, input: Input) {
+        if let Some(outbox) = self.turn(|machine, now| machine.handle_input(now, input)).posted {
+            outbox.help();
+        }
+    }
+
+    /// Something happened, and whoever says so will soon say more: what is to be sent may wait until then.
+    pub(super) fn input_for_later(&self, input: Input) {
         self.turn(|machine, now| machine.handle_input(now, input));
     }
 
     /// The caller wants something.
     pub(super) fn command(&self, command: Command) -> Result<(), Error> {
-        let answer = self.turn(|machine, now| machine.command(now, command));
+        let Turn { answer, posted } = self.turn(|machine, now| machine.command(now, command));
+        if let Some(outbox) = posted {
+            outbox.help();
+        }
         match answer {
             Some(answer) => Ok(answer?),
             None => Err(Error::new(Code::Usage, "the session is over")),
         }
     }
 
-    /// Lets the machine do something, and carries out what it asks for. `None` once the session is over.
-    fn turn<T>(&self, act: impl FnOnce(&mut Machine, Duration) -> T) -> Option<T> {
+    /// Lets the machine do something, and carries out what it asks for.
+    fn turn<T>(&self, act: impl FnOnce(&mut Machine, Duration) -> T) -> Turn<T> {
         let mut state = self.state();
         // The receiving thread may have news before the last thread stands.
         while state.posts.is_none() && !state.over {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.over {
-            return None;
+            return Turn { answer: None, posted: None };
         }
         self.take_turn(state, act)
     }
 
-    fn take_turn<T>(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        act: impl FnOnce(&mut Machine, Duration) -> T,
-    ) -> Option<T> {
+    fn take_turn<T>(&self, mut state: MutexGuard<'_, State>, act: impl FnOnce(&mut Machine, Duration) -> T) -> Turn<T> {
         // A machine that panics has a bug: the session ends, and whoever waits for it is told.
         let turned = catch_unwind(AssertUnwindSafe(|| {
             let answer = act(&mut state.machine, self.started.elapsed());
@@ -151,15 +169,12 @@ impl Core {
             }
         };
         let interrupt = std::mem::take(&mut state.interrupt);
-        let outbox = state.posts.as_ref().map(|posts| Arc::clone(&posts.parcels.0));
+        let posted = state.posts.as_ref().filter(|posts| posts.posted.take()).map(|posts| Arc::clone(&posts.parcels.0));
         drop(state);
         if interrupt {
             self.interrupt();
         }
-        if let Some(outbox) = outbox {
-            outbox.help();
-        }
-        answer
+        Turn { answer, posted }
     }
 
     fn carry_out(&self, state: &mut State) {
@@ -355,6 +370,7 @@ impl Posts {
     }
 
     fn parcel(&self, parcel: Parcel) {
+        self.posted.set(true);
         self.parcels.post(parcel);
     }
 }

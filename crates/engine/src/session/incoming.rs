@@ -139,9 +139,9 @@ impl Stream {
         let chunk = self.pool.take().ok_or(End::Enough)?;
         let mut slot = self.pool.slot(chunk);
         let room = slot.room(header.len());
-        let message = read_summed(reader, room)
+        let message = read_all(reader, room)
             .map_err(|Cut { got, error }| cut(decoder, Cut { got: HEADER_LEN + got, error }))
-            .and_then(|crc| Ok(decoder.payload_with_crc(header, room, crc)?));
+            .and_then(|()| Ok(decoder.payload(header, room)?));
         drop(slot);
         match message {
             Ok(Some(message)) => self.core.input(Input::Received(message, Some(chunk))),
@@ -293,9 +293,6 @@ fn drain_frames(source: &mut dyn FrameSource, largest: u32) {
     while matches!(source.receive(&mut scratch), Ok(Some(_))) {}
 }
 
-/// How much is read and summed at a time, in bytes.
-const PIECE: usize = 128 << 10;
-
 /// A read that ended early.
 struct Cut {
     /// How many bytes came.
@@ -314,17 +311,6 @@ fn read_all(reader: &mut impl Read, into: &mut [u8]) -> Result<(), Cut> {
         }
     }
     Ok(())
-}
-
-/// Reads a payload and its checksum, piece by piece: a piece is summed while it is in the nearest cache.
-fn read_summed(reader: &mut impl Read, into: &mut [u8]) -> Result<u32, Cut> {
-    let (mut crc, mut before) = (0, 0);
-    for piece in into.chunks_mut(PIECE) {
-        read_all(reader, piece).map_err(|Cut { got, error }| Cut { got: before + got, error })?;
-        crc = crc32c::crc32c_append(crc, piece);
-        before += piece.len();
-    }
-    Ok(crc)
 }
 
 fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {

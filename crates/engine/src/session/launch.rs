@@ -1,5 +1,6 @@
 //! Starting a session: the machine, the buffers, one thread for everything that may block.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -157,7 +158,13 @@ impl Threads {
         let driver = driver.map_err(|error| no_thread(&error))?;
         let receiving = receiving(&core, done).map_err(|error| no_thread(&error))?;
 
-        let mut posts = Posts { objects: Vec::new(), trackers: Vec::new(), hooks: channel().0, parcels: outbox };
+        let mut posts = Posts {
+            objects: Vec::new(),
+            trackers: Vec::new(),
+            hooks: channel().0,
+            parcels: outbox,
+            posted: Cell::new(false),
+        };
         let mut hands = Vec::new();
         for (part, worker) in parts.objects.drain(..).zip(self.objects) {
             let (id, moved) = match part {

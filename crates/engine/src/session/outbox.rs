@@ -46,7 +46,8 @@ impl Outbox {
         Self { queue: Mutex::default(), news: Condvar::new(), carrier: Mutex::new(None) }
     }
 
-    /// Puts something in. Once its locks are open, the thread that does so owes a call of [`help`](Self::help).
+    /// Puts something in. Once its locks are open, the thread that does so owes a call of [`help`](Self::help), or of
+    /// another [`post`](Self::post) that will have one.
     pub(super) fn post(&self, parcel: Parcel) {
         let mut queue = self.queue();
         let small = is_small(&parcel);

@@ -28,13 +28,16 @@ pub(super) struct Worker<R, T> {
 impl<R: Send + 'static, T: Send + 'static> Worker<R, T> {
     /// Starts the thread. It gets what it owns with [`own`](Self::own), so that nothing is lost if another thread cannot be
     /// started.
-    pub(super) fn start(name: &str, mut serve: impl FnMut(&mut R, T) + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(name: &str, mut serve: impl FnMut(&mut R, T, Haste) + Send + 'static) -> io::Result<Self> {
         let (resource, owned) = channel();
         let (tasks, asked) = channel();
         let thread = Builder::new().name(name.into()).spawn(move || {
             let mut owned = owned.recv().ok()?;
-            for task in asked {
-                serve(&mut owned, task);
+            let mut task = asked.recv().ok();
+            while let Some(now) = task {
+                task = asked.try_recv().ok();
+                serve(&mut owned, now, if task.is_some() { Haste::More } else { Haste::Idle });
+                task = task.or_else(|| asked.recv().ok());
             }
             Some(owned)
         })?;
@@ -48,6 +51,16 @@ impl<R: Send + 'static, T: Send + 'static> Worker<R, T> {
         (self.tasks, self.thread)
     }
 }
+
+/// Whether a worker has more to do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    More,
+    Idle,
+}
+
+/// How many acknowledgements may wait for the next one.
+const MOST_PUT_OFF: u32 = 1;
 
 /// What a session moves, in the hands of its worker.
 pub(super) enum Moved {
@@ -64,8 +77,9 @@ pub(super) enum Task {
 }
 
 /// Serves an object's calls.
-pub(super) fn object(object: Object, core: Arc<Core>, pool: Arc<Pool>) -> impl FnMut(&mut Moved, Task) + Send {
-    move |moved, task| {
+pub(super) fn object(object: Object, core: Arc<Core>, pool: Arc<Pool>) -> impl FnMut(&mut Moved, Task, Haste) + Send {
+    let mut put_off = 0;
+    move |moved, task, haste| {
         let input = match task {
             Task::Call(call) => Input::Called(object, call, guarded(|| make(moved, call))),
             Task::Fill { chunk, offset, len } => {
@@ -75,13 +89,23 @@ pub(super) fn object(object: Object, core: Arc<Core>, pool: Arc<Pool>) -> impl F
                 Input::Placed(object, chunk, guarded(|| place(moved, &pool, chunk, offset, len, segment_end)))
             }
         };
-        core.input(input);
+        // An acknowledgement may wait for the next, which is under way: that spares both ends half of the wake-ups.
+        if haste == Haste::More && put_off < MOST_PUT_OFF && matches!(input, Input::Placed(..)) {
+            put_off += 1;
+            core.input_for_later(input);
+        } else {
+            put_off = 0;
+            core.input(input);
+        }
     }
 }
 
 /// Serves a tracker's calls.
-pub(super) fn tracker(index: TrackerIndex, core: Arc<Core>) -> impl FnMut(&mut Box<dyn Tracker>, TrackerCall) + Send {
-    move |tracker, call| {
+pub(super) fn tracker(
+    index: TrackerIndex,
+    core: Arc<Core>,
+) -> impl FnMut(&mut Box<dyn Tracker>, TrackerCall, Haste) + Send {
+    move |tracker, call, _haste| {
         let answer = guarded(|| match &call {
             TrackerCall::Start { ranges, page_size } => tracker.start(ranges, *page_size).map(TrackerAnswer::Started),
             TrackerCall::Report { range, page_size, .. } => {
@@ -95,8 +119,8 @@ pub(super) fn tracker(index: TrackerIndex, core: Arc<Core>) -> impl FnMut(&mut B
 }
 
 /// Calls the caller's hooks.
-pub(super) fn hooks(core: Arc<Core>) -> impl FnMut(&mut Hooks, Hook) + Send {
-    move |hooks, hook| {
+pub(super) fn hooks(core: Arc<Core>) -> impl FnMut(&mut Hooks, Hook, Haste) + Send {
+    move |hooks, hook, _haste| {
         let answer = caught(|| match hook {
             Hook::Pause(estimate) => (hooks.pause)(estimate),
             Hook::Unpause(outcome) => (hooks.unpause)(outcome),
