@@ -39,7 +39,7 @@ impl Sink {
         Ok(Self { link: system::to_fd(fd)? })
     }
 
-    /// Writes to standard output.
+    /// Writes to standard output, one-way whatever it is.
     ///
     /// # Errors
     /// As [`fd`](Self::fd); `ERR_VFIO_USAGE` if it is a terminal.

@@ -21,7 +21,7 @@ impl Source {
         Ok(Self { link: system::from_fd(fd)? })
     }
 
-    /// Reads from standard input.
+    /// Reads from standard input, one-way whatever it is.
     ///
     /// # Errors
     /// As [`fd`](Self::fd); `ERR_VFIO_USAGE` if it is a terminal.

@@ -83,7 +83,8 @@ pub(super) fn stdout() -> Result<Link, Error> {
     if io::stdout().is_terminal() {
         return Err(Error::usage("standard output is a terminal, which binary data would upset: redirect it"));
     }
-    to_fd(own("output", rustix::stdio::stdout())?)
+    // One-way, even where it is a socket: what a program starts with sockets for its standard streams reads no messages.
+    Ok(Link { inlet: None, ..to_fd(own("output", rustix::stdio::stdout())?)? })
 }
 
 /// Standard input, under a descriptor of our own.
@@ -91,7 +92,7 @@ pub(super) fn stdin() -> Result<Link, Error> {
     if io::stdin().is_terminal() {
         return Err(Error::usage("standard input is a terminal, and nobody types a stream: redirect it"));
     }
-    from_fd(own("input", rustix::stdio::stdin())?)
+    Ok(Link { outlet: None, ..from_fd(own("input", rustix::stdio::stdin())?)? })
 }
 
 /// Fills a buffer with random bytes.
