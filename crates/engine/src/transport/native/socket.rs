@@ -1,14 +1,13 @@
 //! Both halves of a connected stream socket. Blocked calls end with its shutdown, whoever asks for it.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, recvmsg, send,
-    sendmsg, shutdown, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt,
 };
 
 use super::descriptor::{Way, wait};
@@ -124,29 +123,16 @@ struct Receiving {
     patient: bool,
 }
 
-impl Receiving {
-    fn receive(&self, mut call: impl FnMut(&OwnedFd, RecvFlags) -> rustix::io::Result<usize>) -> io::Result<usize> {
+impl Read for Receiving {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let flags = if self.patient { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
         loop {
-            match call(&self.socket, flags) {
+            match recv(&*self.socket, &mut *into, flags) {
                 // The caller's socket may be non-blocking as well.
                 Err(Errno::AGAIN) => wait(self.socket.as_fd(), PollFlags::IN, None, None)?,
                 Err(Errno::INTR) => {}
-                answer => return Ok(answer?),
+                answer => return Ok(answer?.0),
             }
         }
-    }
-}
-
-impl Read for Receiving {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.receive(|socket, flags| Ok(recv(socket, &mut *into, flags)?.0))
-    }
-
-    fn read_vectored(&mut self, into: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.receive(|socket, flags| {
-            let mut nothing = RecvAncillaryBuffer::default();
-            Ok(recvmsg(socket, into, &mut nothing, flags)?.bytes)
-        })
     }
 }
