@@ -26,8 +26,7 @@ enum End {
 
 impl From<StreamError> for End {
     fn from(error: StreamError) -> Self {
-        let fault = if matches!(error, StreamError::Truncated { .. }) { Fault::Truncated } else { error.fault() };
-        Self::Corrupt(fault, error.to_string())
+        Self::Corrupt(error.fault(), error.to_string())
     }
 }
 

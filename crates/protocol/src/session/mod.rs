@@ -5,6 +5,7 @@
 //! [`Action`]. `now` is the time since the session started. A machine sees lengths, never bytes.
 //!
 //! # Contract of whoever drives a machine
+//! - `poll_output` comes first: a machine that has not begun takes no input.
 //! - Every [`Action`] that names an answer gets exactly one, however late; actions without an answer get none.
 //! - Calls to one device ([`Action::Call`], [`Action::Fill`], [`Action::Place`]) are made in the order in which they
 //!   were asked for, one at a time; so are those to one memory, and those to one tracker.
