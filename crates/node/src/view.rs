@@ -21,7 +21,8 @@ pub(crate) fn count_buffer() {
 }
 
 /// A buffer that JavaScript lends until the promise is settled. The facade takes it from a byte stream's request, whose
-/// buffer was transferred to the stream, so that no JavaScript can reach it meanwhile.
+/// buffer was transferred to the stream, or makes a fresh one that it shows to nobody before, so that no JavaScript can
+/// reach it meanwhile.
 pub(crate) struct View(Uint8Array);
 
 impl View {

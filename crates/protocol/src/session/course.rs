@@ -7,6 +7,9 @@ use crate::event::Phase;
 use crate::report::{Downtime, ObjectReport, Outcome, PreCopyEnd, Report, Side};
 use crate::{CallError, Event, EventKind};
 
+/// Shortest time between two progress events of an object.
+pub(super) const PROGRESS: Duration = Duration::from_millis(100);
+
 /// The course of a session so far: what it wants done, and what its report will say.
 #[derive(Debug)]
 pub(super) struct Course {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::super::course::Course;
+use super::super::course::{Course, PROGRESS};
 use super::super::{Action, Chunk, MAX_OBJECTS, Message, Object};
 use crate::{CallError, Estimate, EventKind};
 
@@ -45,8 +45,6 @@ enum Item {
 /// Most messages that are kept until the devices can take them: many more than any stream has before its data, and a bound
 /// all the same.
 const MOST_HELD: usize = 16 * MAX_OBJECTS;
-/// Shortest time between two progress events of an object.
-const PROGRESS: Duration = Duration::from_millis(100);
 
 impl Intake {
     pub(super) fn new<'a>(ids: impl Iterator<Item = &'a str>) -> Self {

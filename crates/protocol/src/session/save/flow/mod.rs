@@ -6,7 +6,7 @@ mod memory;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::super::course::Course;
+use super::super::course::{Course, PROGRESS};
 use super::super::{Action, Chunk, Message, Object, TrackerIndex};
 use crate::estimate::Rate;
 use crate::{Bitmap, CallError, Errno, Estimate, EventKind, Filled, IovaRange, PreCopyInfo, Then};
@@ -68,8 +68,6 @@ enum Stage {
 
 /// How many reads of one object may be asked for ahead, so that its thread need not wait for us.
 const READ_AHEAD: usize = 2;
-/// Shortest time between two progress events of an object.
-const PROGRESS: Duration = Duration::from_millis(100);
 
 impl Flow {
     pub(super) fn new(chunk: u32, depth: u32, limit: Option<u64>, connected: bool) -> Self {
