@@ -1,5 +1,6 @@
 //! The header of a frame: its bytes, and what they mean.
 
+use super::checksum::crc32c_append;
 use super::{Direction, HEADER_LEN, MAX_DOCUMENT, MAX_REASON, Part, StreamError, Totals};
 use crate::session::{Mode, Object};
 
@@ -68,7 +69,7 @@ impl Fields {
         bytes[28..32].copy_from_slice(&self.flags.to_le_bytes());
         bytes[32..36].copy_from_slice(&self.generation.to_le_bytes());
         bytes[44..60].copy_from_slice(&self.check());
-        let sum = crc32c::crc32c_append(seed, &bytes[..60]);
+        let sum = crc32c_append(seed, &bytes[..60]);
         bytes[60..64].copy_from_slice(&sum.to_le_bytes());
         bytes
     }
@@ -77,7 +78,7 @@ impl Fields {
     pub(super) fn unseal(bytes: &[u8; HEADER_LEN], seed: u32, at: u64) -> Result<Self, StreamError> {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-        let (expected, found) = (crc32c::crc32c_append(seed, &bytes[..60]), word(60));
+        let (expected, found) = (crc32c_append(seed, &bytes[..60]), word(60));
         if expected != found {
             return Err(StreamError::Checksum { at, part: Part::Header, expected, found });
         }

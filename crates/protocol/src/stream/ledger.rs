@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::StreamError;
+use super::checksum::crc32c_append;
 use crate::session::{Mode, Object, ObjectDescription, ObjectKind};
 
 /// What went through of an object, or of all.
@@ -136,7 +137,7 @@ impl Ledger {
         if let Some(Line { totals, .. }) = self.line_mut(object) {
             totals.frames = totals.frames.saturating_add(1);
             totals.bytes = totals.bytes.saturating_add(u64::from(len));
-            totals.checksum = crc32c::crc32c_append(totals.checksum, check);
+            totals.checksum = crc32c_append(totals.checksum, check);
         }
     }
 
@@ -172,7 +173,7 @@ impl Ledger {
         let add = |sum: Totals, line: &Line| Totals {
             frames: sum.frames.saturating_add(line.totals.frames),
             bytes: sum.bytes.saturating_add(line.totals.bytes),
-            checksum: crc32c::crc32c_append(sum.checksum, &line.totals.checksum.to_le_bytes()),
+            checksum: crc32c_append(sum.checksum, &line.totals.checksum.to_le_bytes()),
         };
         Ok(self.lines.iter().fold(Totals::default(), add))
     }

@@ -54,6 +54,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod checksum;
 mod decoder;
 mod encoder;
 mod error;
@@ -97,7 +98,7 @@ pub const MAX_DOCUMENT: usize = 16 << 20;
 /// assert_eq!(vfio_migration_protocol::stream::payload_crc(b"123456789"), 0xe306_9283);
 /// ```
 pub fn payload_crc(payload: &[u8]) -> u32 {
-    crc32c::crc32c(payload)
+    checksum::crc32c(payload)
 }
 
 /// What the two ends of a connected session need to frame messages back: it ties them to the stream forward, so that

@@ -1,3 +1,4 @@
+use super::checksum::{crc32c, crc32c_append};
 use super::{
     BackKey, Decoder, HeadError, MAX_CHUNK, MAX_TABLE_LEN, MIN_CHUNK, PREAMBLE_LEN, Part, StreamError, VERSION, table,
 };
@@ -56,7 +57,7 @@ impl Preamble {
         // a version that is not known here.
         let byte_order = u16::from_le_bytes([bytes[10], bytes[11]]);
         let swapped = byte_order == BYTE_ORDER.swap_bytes();
-        let sum = crc32c::crc32c(&bytes[..60]);
+        let sum = crc32c(&bytes[..60]);
         let stated = if swapped { u32::from_be_bytes(word(60)) } else { u32::from_le_bytes(word(60)) };
         if sum != stated {
             return Err(StreamError::Checksum { at: 0, part: Part::Preamble, expected: sum, found: stated });
@@ -117,7 +118,7 @@ impl Preamble {
         let Some((body, stated)) = table.split_last_chunk().filter(|_| table.len() == self.table_len()) else {
             return Err(StreamError::Truncated { at: at + table.len() as u64, part: Part::Table });
         };
-        let (seed, found) = (crc32c::crc32c_append(self.sum, body), u32::from_le_bytes(*stated));
+        let (seed, found) = (crc32c_append(self.sum, body), u32::from_le_bytes(*stated));
         if seed != found {
             return Err(StreamError::Checksum { at, part: Part::Table, expected: seed, found });
         }
@@ -164,12 +165,12 @@ pub(super) fn write(offer: &Offer) -> Result<(Vec<u8>, u32), HeadError> {
     head.extend(offer.session);
     head.extend(table_len.to_le_bytes());
     head.extend([0; 16]);
-    let sum = crc32c::crc32c(&head);
+    let sum = crc32c(&head);
     head.extend(sum.to_le_bytes());
     head.extend(&table);
     // The table's checksum covers the preamble, less the preamble's own checksum: bytes followed by their own CRC always
     // come to the same value, which would forget what the preamble said.
-    let seed = crc32c::crc32c_append(sum, &table);
+    let seed = crc32c_append(sum, &table);
     head.extend(seed.to_le_bytes());
     Ok((head, seed))
 }
