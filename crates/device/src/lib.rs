@@ -18,6 +18,7 @@
 
 mod address;
 mod model;
+pub mod sysfs;
 
 pub use address::{Address, OpenError, Opened, open};
 pub use model::{Guest, ModelHandle};
