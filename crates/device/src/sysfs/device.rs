@@ -59,9 +59,10 @@ impl SysDevice {
     }
 
     /// The name of its cdev node in `/dev/vfio/devices`: `vfio3`, or `noiommu-vfio3`. There is none without a VFIO driver,
-    /// nor on a kernel without `VFIO_DEVICE_CDEV`.
+    /// nor on a kernel without `VFIO_DEVICE_CDEV`, where the device has the name but no number.
     pub fn cdev(&self) -> Option<String> {
-        names(&self.folder.join("vfio-dev")).into_iter().next()
+        let folder = self.folder.join("vfio-dev");
+        names(&folder).into_iter().find(|name| folder.join(name).join("dev").is_file())
     }
 
     /// An attribute of PCI functions that is one hexadecimal number: `vendor`, `device`, `subsystem_vendor`,

@@ -79,7 +79,8 @@ impl Host {
         self.all("/sys/bus/mdev/devices")
     }
 
-    /// All devices that have a cdev node (`/dev/vfio/devices/NAME`), each with the name of its node.
+    /// All devices of a VFIO driver, on kernels from 6.1 on, each with what the kernel calls it: also the name of its node
+    /// in `/dev/vfio/devices`, if it has one ([`SysDevice::cdev`]).
     pub fn cdevs(&self) -> Vec<(String, SysDevice)> {
         let nodes = names(&self.path("/sys/class/vfio-dev"));
         nodes.into_iter().filter_map(|node| Some((node.clone(), self.cdev(&node)?))).collect()
