@@ -17,6 +17,8 @@
 #![forbid(unsafe_code)]
 
 mod address;
+#[cfg(target_os = "linux")]
+pub mod discovery;
 mod model;
 pub mod sysfs;
 

@@ -1,0 +1,271 @@
+use core::fmt;
+use std::fs;
+
+use super::{Driver, InUse, driver, holders::Holders, kernel::Kernel};
+use crate::sysfs::{Bdf, Host, NameError, SysDevice, Uuid};
+
+/// What a device, or its driver, is capable of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// The kernel says so.
+    Yes,
+    /// Its driver usually is: `probe` knows.
+    Likely,
+    /// Nothing that can be read without opening the device tells.
+    Unknown,
+    /// It is not: the kernel says so, or its driver never is.
+    No,
+}
+
+/// A device of this host, as far as it can be seen without opening it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How it is opened: `vfio:0000:65:00.1`, `mdev:UUID`, `cdev:/dev/vfio/devices/vfio0`.
+    pub address: String,
+    /// Its name on its bus.
+    pub name: String,
+    /// Its bus: `pci`, `mdev`, `platform`.
+    pub bus: Option<String>,
+    /// The driver that it is bound to.
+    pub driver: Option<String>,
+    /// Whether that is a VFIO driver: without one it cannot be opened.
+    pub bound: bool,
+    /// The type of an mdev.
+    pub mdev_type: Option<String>,
+    /// Its IOMMU group. Without one it cannot be opened by group.
+    pub group: Option<FoundGroup>,
+    /// Its node for iommufd, on kernels that have such nodes.
+    pub cdev: Option<String>,
+    /// Who has it open.
+    pub in_use: InUse,
+    /// Whether it can be migrated.
+    pub migration: Support,
+    /// Whether it has the P2P states, which a group of several devices needs.
+    pub p2p: Support,
+    /// Whether it can be moved while it runs.
+    pub pre_copy: Support,
+    /// Whether it logs its own DMA, and this kernel reports the log.
+    pub dirty_tracking: Support,
+    /// Whether the first open and the last close reset it, so that what is in it is lost.
+    pub reset_by_opening: bool,
+}
+
+/// The IOMMU group of a device: its members belong to one program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundGroup {
+    /// Its number.
+    pub number: u32,
+    /// The group's node: `/dev/vfio/12`, or `/dev/vfio/noiommu-12`.
+    pub node: String,
+    /// Whether no IOMMU protects the host from it.
+    pub no_iommu: bool,
+    /// Every device in it, this one too, with its driver.
+    pub members: Vec<(String, Option<String>)>,
+}
+
+/// What somebody calls a device.
+///
+/// ```
+/// use vfio_migration_device::discovery::Target;
+/// assert_eq!("vfio:65:00.1".parse(), Ok(Target::Pci("0000:65:00.1".parse()?)));
+/// assert_eq!("0000:65:00.1".parse(), Ok(Target::Pci("0000:65:00.1".parse()?)));
+/// assert_eq!("cdev:/dev/vfio/devices/vfio0".parse(), Ok(Target::Cdev("vfio0".into())));
+/// assert!("vfio:banana".parse::<Target>().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A PCI function: `vfio:BDF`, or the BDF alone.
+    Pci(Bdf),
+    /// An mdev: `mdev:UUID`, or the UUID alone.
+    Mdev(Uuid),
+    /// A device by the name of its node: `cdev:/dev/vfio/devices/NAME`, or the path alone.
+    Cdev(String),
+}
+
+/// Why a device was not found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindError {
+    /// The name of a PCI function or an mdev is wrong.
+    Name(String, NameError),
+    /// It is not the name of a device of the host.
+    NoDevice(String),
+    /// There is no such device.
+    Absent(Target),
+}
+
+/// All devices that a VFIO driver has, in the order of their addresses.
+pub fn list(host: &Host) -> Vec<Found> {
+    let mut devices: Vec<_> = host.pci_functions().into_iter().chain(host.mdevs()).collect();
+    for (_, device) in host.cdevs() {
+        if devices.iter().all(|known| known.folder() != device.folder()) {
+            devices.push(device);
+        }
+    }
+    devices.retain(|device| is_mdev(device) || is_bound(device));
+    let (holders, kernel) = (Holders::of(host), Kernel::of(host));
+    let mut found: Vec<_> = devices.iter().map(|device| Found::of(host, device, &holders, &kernel)).collect();
+    found.sort_by(|one, other| one.address.cmp(&other.address));
+    found
+}
+
+/// One device, whether or not a VFIO driver has it.
+pub fn find(host: &Host, target: &Target) -> Result<Found, FindError> {
+    Ok(Found::of(host, &target.device(host)?, &Holders::of(host), &Kernel::of(host)))
+}
+
+impl Target {
+    pub(super) fn device(&self, host: &Host) -> Result<SysDevice, FindError> {
+        let device = match self {
+            Self::Pci(bdf) => host.pci(*bdf),
+            Self::Mdev(uuid) => host.mdev(*uuid),
+            Self::Cdev(node) => host.cdev(node),
+        };
+        device.ok_or_else(|| FindError::Absent(self.clone()))
+    }
+}
+
+impl core::str::FromStr for Target {
+    type Err = FindError;
+
+    fn from_str(text: &str) -> Result<Self, FindError> {
+        // Options of an address are none of discovery's business, least of all a token.
+        let name = text.split('?').next().unwrap_or(text);
+        let wrong = |error| FindError::Name(name.to_owned(), error);
+        let cdev = |path: &str| path.strip_prefix("/dev/vfio/devices/").map(|node| Self::Cdev(node.to_owned()));
+        if let Some(bdf) = name.strip_prefix("vfio:") {
+            return bdf.parse().map(Self::Pci).map_err(wrong);
+        }
+        if let Some(uuid) = name.strip_prefix("mdev:") {
+            return uuid.parse().map(Self::Mdev).map_err(wrong);
+        }
+        let bare = name.strip_prefix("cdev:").and_then(cdev).or_else(|| cdev(name));
+        let bare = bare.or_else(|| name.parse().ok().map(Self::Pci));
+        bare.or_else(|| name.parse().ok().map(Self::Mdev)).ok_or_else(|| FindError::NoDevice(name.to_owned()))
+    }
+}
+
+impl Found {
+    pub(super) fn of(host: &Host, device: &SysDevice, holders: &Holders, kernel: &Kernel) -> Self {
+        let group = device.group().map(|group| {
+            let no_iommu = group.name.as_deref() == Some("vfio-noiommu");
+            let node = format!("/dev/vfio/{}{}", if no_iommu { "noiommu-" } else { "" }, group.number);
+            let members = group.members.iter().map(|member| (member.name().to_owned(), member.driver()));
+            FoundGroup { number: group.number, node, no_iommu, members: members.collect() }
+        });
+        let cdev = device.cdev().map(|node| format!("/dev/vfio/devices/{node}"));
+        let bus = device.bus();
+        let address = match (bus.as_deref(), &cdev) {
+            (Some("mdev"), _) => format!("mdev:{}", device.name()),
+            (Some("pci"), _) | (_, None) => format!("vfio:{}", device.name()),
+            (_, Some(cdev)) => format!("cdev:{cdev}"),
+        };
+        let name_of_driver = device.driver();
+        let known = name_of_driver.as_deref().and_then(driver);
+        let features = Features::of(host, device, known, is_bound(device));
+        let in_use = holders.of_device(device, group.as_ref().map(|group| group.node.as_str()), cdev.as_deref());
+        Self {
+            address,
+            name: device.name().to_owned(),
+            bus,
+            driver: name_of_driver,
+            bound: is_bound(device),
+            mdev_type: device.mdev_type(),
+            group,
+            cdev,
+            in_use,
+            migration: features.migration,
+            p2p: features.p2p,
+            pre_copy: features.pre_copy,
+            dirty_tracking: kernel.reports_dma_log(features.dirty_tracking),
+            reset_by_opening: device.is_reset_by_opening(),
+        }
+    }
+}
+
+fn is_mdev(device: &SysDevice) -> bool {
+    device.bus().as_deref() == Some("mdev")
+}
+
+/// Kernels from 6.1 on have a `vfio-dev` folder in every device of a VFIO driver; before, only the driver's name tells.
+pub(super) fn is_bound(device: &SysDevice) -> bool {
+    device.folder().join("vfio-dev").is_dir()
+        || device.driver().is_some_and(|name| driver(&name).is_some() || name.contains("vfio"))
+}
+
+struct Features {
+    migration: Support,
+    p2p: Support,
+    pre_copy: Support,
+    dirty_tracking: Support,
+}
+
+impl Features {
+    /// debugfs has a folder for each device of a VFIO driver (from 6.8 on, with `VFIO_DEBUGFS`); in it one called
+    /// `migration` if the driver can migrate it, and in that `features` (from 6.18 on).
+    fn of(host: &Host, device: &SysDevice, known: Option<&Driver>, bound: bool) -> Self {
+        use Support::{No, Unknown, Yes};
+        let all = |support| Self { migration: support, p2p: support, pre_copy: support, dirty_tracking: support };
+        let table = match known {
+            Some(row) => Self {
+                migration: row.migration,
+                p2p: row.p2p,
+                pre_copy: row.pre_copy,
+                dirty_tracking: row.dirty_tracking,
+            },
+            None if bound => all(Unknown),
+            None => all(No),
+        };
+        let folder = host.path("/sys/kernel/debug/vfio").join(device.name());
+        if !folder.is_dir() {
+            return table;
+        }
+        if !folder.join("migration").is_dir() {
+            return all(No);
+        }
+        match fs::read_to_string(folder.join("migration/features")) {
+            Ok(features) => {
+                let has = |name| if features.lines().any(|line| line.trim() == name) { Yes } else { No };
+                let dirty_tracking = has("dirty-tracking");
+                Self { migration: Yes, p2p: has("p2p"), pre_copy: has("pre-copy"), dirty_tracking }
+            }
+            Err(_) => Self { migration: Yes, ..table },
+        }
+    }
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Yes => "yes",
+            Self::Likely => "likely",
+            Self::Unknown => "unknown",
+            Self::No => "no",
+        })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pci(bdf) => write!(f, "vfio:{bdf}"),
+            Self::Mdev(uuid) => write!(f, "mdev:{uuid}"),
+            Self::Cdev(node) => write!(f, "cdev:/dev/vfio/devices/{node}"),
+        }
+    }
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(text, error) => write!(f, "'{text}' is no device: {error}"),
+            Self::NoDevice(text) => write!(
+                f,
+                "'{text}' is no device of this host: write vfio:0000:65:00.1, mdev:UUID or cdev:/dev/vfio/devices/vfio0"
+            ),
+            Self::Absent(target) => write!(f, "this host has no device {target}"),
+        }
+    }
+}
+
+impl core::error::Error for FindError {}
