@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 const floors = {
   'vfio-migration-protocol': 1,
   'vfio-migration-model': 2,
+  'vfio-migration-uapi': 2,
   'vfio-migration-simulation': 3,
   'vfio-migration-device': 3,
   'vfio-migration': 4,
