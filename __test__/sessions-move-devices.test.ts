@@ -152,6 +152,58 @@ test('through sockets of Node as web streams', async (t) => {
   t.pass()
 })
 
+for (const reuseBuffers of [false, true]) {
+  test(`through a sink that copies what it gets, ${reuseBuffers ? 'in two buffers that go round' : 'in fresh buffers'}`, async (t) => {
+    const both = await pair(t, 'size=6MiB')
+    const saving = await save(both.source.device, { memory: both.source.memory })
+    const restoring = await restore(both.destination.device, { memory: both.destination.memory })
+    const writer = restoring.writable.getWriter()
+    const seen: ArrayBufferLike[] = []
+    const copies = new WritableStream<Uint8Array>({
+      write(chunk) {
+        seen.push(chunk.buffer)
+        return writer.write(chunk.slice())
+      },
+      close: () => writer.close(),
+    })
+    const out = await saving.sendTo(copies, { reuseBuffers })
+    t.true(seen.length > 6)
+    t.is(new Set(seen).size, reuseBuffers ? 2 : seen.length)
+    await arrived(t, both, out, await restoring.done)
+  })
+}
+
+test('through a sink that takes the buffers away, although they were to go round', async (t) => {
+  const both = await pair(t, 'size=3MiB')
+  const saving = await save(both.source.device, { memory: both.source.memory })
+  const restoring = await restore(both.destination.device, { memory: both.destination.memory })
+  const writer = restoring.writable.getWriter()
+  const takes = new WritableStream<Uint8Array>({
+    write: (chunk) => writer.write(structuredClone(chunk, { transfer: [chunk.buffer as ArrayBuffer] })),
+    close: () => writer.close(),
+  })
+  const out = await saving.sendTo(takes, { reuseBuffers: true })
+  await arrived(t, both, out, await restoring.done)
+})
+
+test('in pieces of every size, from single bytes to more than waits at once', async (t) => {
+  const both = await pair(t, 'size=9MiB')
+  const saving = await save(both.source.device, { memory: both.source.memory })
+  const restoring = await restore(both.destination.device, { memory: both.destination.memory })
+  const pieces: Uint8Array[] = []
+  for await (const chunk of saving.readable) pieces.push(chunk)
+  const whole = Buffer.concat(pieces)
+  const writer = restoring.writable.getWriter()
+  const sizes = [1, 63, 64, 65, 4096, 65_536, 65_537, 200_000, 1 << 20, (1 << 20) + 64, 5 << 20]
+  for (let [at, turn] = [0, 0]; at < whole.length; turn += 1) {
+    const size = sizes[turn % sizes.length] as number
+    await writer.write(whole.subarray(at, at + size))
+    at += size
+  }
+  await writer.close()
+  await arrived(t, both, await saving.done, await restoring.done)
+})
+
 test('many devices in one session, matched by name and not by order', async (t) => {
   const file = await temporary(t)
   const names = ['a', 'b', 'c']

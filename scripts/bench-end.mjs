@@ -13,20 +13,23 @@ const device = opened.handle('running')
 /** Room for a frame of the default chunk. */
 const BUFFER = 1 << 20
 /** How many buffers go round: no more than these wait between a socket and the session. */
-const BUFFERS = 4
+const BUFFERS = 8
 
 /** A socket that connects, as a pair of web streams: it reads into buffers that go round. */
 const connected = (path) =>
   new Promise((resolve) => {
     const buffers = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(BUFFER))
-    let turn = 0
+    let [turn, paused] = [0, false]
     let out
     const readable = new ReadableStream(
       {
         start: (controller) => {
           out = controller
         },
-        pull: () => void socket.resume(),
+        pull() {
+          if (paused) socket.resume()
+          paused = false
+        },
       },
       { highWaterMark: BUFFERS - 2 },
     )
@@ -36,7 +39,8 @@ const connected = (path) =>
         buffer: () => buffers[turn++ % BUFFERS],
         callback(count, buffer) {
           out.enqueue(new Uint8Array(buffer.buffer, 0, count))
-          return out.desiredSize > 0
+          paused = out.desiredSize <= 0
+          return !paused
         },
       },
     })
@@ -66,13 +70,13 @@ if (end === 'source') {
   const session = await save(device)
   const sink = path === 'js' ? await accepted(place.slice('unix:'.length)) : place
   const started = process.hrtime.bigint()
-  await session.sendTo(sink, { overwrite: true })
+  await session.sendTo(sink, { overwrite: true, reuseBuffers: true })
   console.log(Number(process.hrtime.bigint() - started) / 1e9)
 } else {
   const session = await restore(device)
   // On the JavaScript path the source listens: only a socket that connects can be given buffers to read into.
   const source = path === 'js' ? await connected(place.slice('unix:'.length)) : place
-  const done = session.receiveFrom(source)
+  const done = session.receiveFrom(source, { reuseBuffers: true })
   if (path !== 'js') {
     for await (const event of session.events()) {
       if (event.type !== 'listening') continue

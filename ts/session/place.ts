@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { BindingInterrupt, BindingPipe, BindingSink, BindingSource } from '../binding.ts'
 import { usage } from '../errors.ts'
 import { native, settle } from '../native.ts'
-import { drain, feed } from './streams.ts'
+import { drain, FRAME, feed, MESSAGES } from './streams.ts'
 
 /** A pair of streams that carries a connected session. */
 export interface Duplex {
@@ -57,6 +57,14 @@ export interface PlaceOptions {
   readonly overwrite?: boolean
   /** Whether TCP may leave this machine, unencrypted and unauthenticated as it is. @default false */
   readonly insecure?: boolean
+  /**
+   * Whether a buffer is filled again once the write of its chunk to the caller's stream has settled: faster, for streams
+   * that are done with a chunk by then, as sockets and files are. A stream that passes its chunks on, such as a
+   * TransformStream, is not.
+   *
+   * @default false
+   */
+  readonly reuseBuffers?: boolean
 }
 
 /** @internal How a place is opened, and what may end the waiting for it. */
@@ -115,9 +123,11 @@ const plumb = (
   pipe: BindingPipe,
   out: WritableStream<Uint8Array> | undefined,
   back: ReadableStream<Uint8Array> | undefined,
+  size: number,
+  { reuseBuffers = false }: PlaceOptions,
 ) => {
   const broken = (error: unknown) => pipe.breakOff(error instanceof Error ? error.message : String(error))
-  if (out) drain(pipe, out).catch(broken)
+  if (out) drain(pipe, out, size, reuseBuffers).catch(broken)
   if (back) feed(pipe, back).catch(broken)
 }
 
@@ -133,14 +143,14 @@ export const openSink = async (place: Sink, opening: Opening): Promise<BindingSi
   const pipe = new (native().BindingPipe)()
   if (isWritable(other)) {
     const sink = pipe.sink(false)
-    plumb(pipe, free(other), undefined)
+    plumb(pipe, free(other), undefined, FRAME, opening.options)
     return sink
   }
   if (has(other, 'readable') && has(other, 'writable')) {
     const { readable, writable } = other as unknown as Duplex
     const [back, out] = [free(readable), free(writable)]
     const sink = pipe.sink(true)
-    plumb(pipe, out, back)
+    plumb(pipe, out, back, FRAME, opening.options)
     return sink
   }
   throw usage('a save sends to an address, a file descriptor, a WritableStream, or a pair { readable, writable }')
@@ -161,14 +171,14 @@ export const openSource = async (place: Source, opening: Opening): Promise<Bindi
   const pipe = new (native().BindingPipe)()
   if (isReadable(other)) {
     const source = pipe.source(false)
-    plumb(pipe, undefined, free(other))
+    plumb(pipe, undefined, free(other), MESSAGES, opening.options)
     return source
   }
   if (has(other, 'readable') && has(other, 'writable')) {
     const { readable, writable } = other as unknown as Duplex
     const [back, out] = [free(readable), free(writable)]
     const source = pipe.source(true)
-    plumb(pipe, out, back)
+    plumb(pipe, out, back, MESSAGES, opening.options)
     return source
   }
   throw usage('a restore takes from an address, a file descriptor, a ReadableStream, or a pair { readable, writable }')

@@ -2,11 +2,14 @@ import type { BindingPipe } from '../binding.ts'
 import { usage } from '../errors.ts'
 import { settle } from '../native.ts'
 
-/** A frame of the default chunk and its header fit, so that one read takes a frame. */
-const READ = (1 << 20) + 4096
+/** @internal A frame of the default chunk and its header fit, so that one read takes a frame. */
+export const FRAME = (1 << 20) + 4096
+
+/** @internal Messages back are small, and many: large buffers would be collected more often than the messages come. */
+export const MESSAGES = 16 << 10
 
 /** A buffer without the zeros that would only be overwritten. */
-const fresh = () => new Uint8Array(Buffer.allocUnsafeSlow(READ).buffer)
+const fresh = (size: number) => new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
 
 /** @internal The session's bytes, as a stream to read: one chunk is fetched ahead, so that reader and session overlap. */
 export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
@@ -17,7 +20,7 @@ export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
         // The reader's own buffer, which was transferred to the stream, or a fresh one: nobody else reaches it while the
         // session fills it.
         const request = controller.byobRequest
-        const view = (request?.view as Uint8Array | null | undefined) ?? fresh()
+        const view = (request?.view as Uint8Array | null | undefined) ?? fresh(FRAME)
         const count = settle(await pipe.pull(view))
         if (count === 0) {
           controller.close()
@@ -30,7 +33,7 @@ export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
         pipe.breakOff(`the reader has gone: ${reason}`)
       },
     },
-    { highWaterMark: READ },
+    { highWaterMark: FRAME },
   )
 
 const push = (pipe: BindingPipe, chunk: unknown) => {
@@ -56,13 +59,24 @@ export const writableOf = (pipe: BindingPipe): WritableStream<Uint8Array> =>
 /**
  * @internal Carries the session's bytes to a stream of the caller, at its speed: the next chunk is fetched while one is
  * written. A stream between the two would cost as much again.
+ *
+ * @param size Bytes of a buffer.
+ * @param reuse Whether a buffer whose write has settled may be filled again.
  */
-export const drain = async (pipe: BindingPipe, out: WritableStream<Uint8Array>): Promise<void> => {
+export const drain = async (
+  pipe: BindingPipe,
+  out: WritableStream<Uint8Array>,
+  size: number,
+  reuse: boolean,
+): Promise<void> => {
   const writer = out.getWriter()
   let written = Promise.resolve()
+  let [now, next] = [fresh(size), fresh(size)]
   try {
     for (;;) {
-      const view = fresh()
+      // A buffer that the sink has transferred elsewhere is not ours any more.
+      const view = now.byteLength === size ? now : fresh(size)
+      ;[now, next] = [next, reuse ? view : fresh(size)]
       const count = settle(await pipe.pull(view))
       await written
       if (count === 0) break

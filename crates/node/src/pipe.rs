@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
+use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use napi::Env;
@@ -18,10 +19,13 @@ use crate::view::{View, count_buffer};
 
 /// Below this many bytes that nobody has read yet JavaScript may write on at once: enough that neither side waits for the
 /// other's turn.
-const ROOM: usize = 1 << 20;
+const ROOM: usize = 2 << 20;
+
+/// A read of more bytes is a payload's, all of which is to come: its thread sleeps until it has, and not for each piece.
+const PAYLOAD: usize = 64 << 10;
 
 /// How many pieces are kept to be filled again.
-const SPARE: usize = 8;
+const SPARE: usize = 16;
 
 /// One end of a pair of byte streams; the session has the other.
 #[napi]
@@ -47,6 +51,8 @@ struct State {
     spare: Vec<Vec<u8>>,
     /// How many bytes `written` holds, the read ones of its first piece included.
     waiting: usize,
+    /// Room of the session's thread, which sleeps until bytes came; then nothing is `written`.
+    wanted: Option<Wanted>,
     /// Whom to tell once there is room again.
     full: Option<Answer<()>>,
     /// The session writes nothing more.
@@ -115,12 +121,18 @@ impl BindingPipe {
             answer.give(Err(Error::new(Code::Transport, why.clone())));
             return Ok(Some(promise));
         }
-        if !bytes.is_empty() {
-            state.waiting += bytes.len();
+        let mut rest = bytes;
+        if let Some(wanted) = &mut state.wanted {
+            rest = wanted.fill(rest);
+            if wanted.is_served() {
+                self.shared.news.notify_all();
+            }
+        }
+        if !rest.is_empty() {
+            state.waiting += rest.len();
             let mut piece = state.spare.pop().unwrap_or_default();
-            piece.extend_from_slice(bytes);
+            piece.extend_from_slice(rest);
             state.written.push_back(piece);
-            self.shared.news.notify_all();
         }
         if state.waiting < ROOM {
             return Ok(None);
@@ -178,21 +190,67 @@ impl Shared {
 }
 
 impl State {
-    /// So many bytes were read; `whole` is the length of the first piece if that was the rest of it.
-    fn took(&mut self, count: usize, whole: Option<usize>) {
-        self.done += count;
-        let Some(len) = whole else { return };
-        if let Some(mut piece) = self.written.pop_front().filter(|_| self.spare.len() < SPARE) {
-            piece.clear();
-            self.spare.push(piece);
+    /// Reads what is there, and tells whoever waits for room.
+    fn read(&mut self, into: &mut [u8]) -> usize {
+        let mut count = 0;
+        while let Some(first) = self.written.front()
+            && count < into.len()
+        {
+            let rest = &first[self.done..];
+            let now = rest.len().min(into.len() - count);
+            into[count..count + now].copy_from_slice(&rest[..now]);
+            count += now;
+            self.done += now;
+            if self.done == first.len() {
+                self.waiting -= self.done;
+                self.done = 0;
+                let piece = self.written.pop_front().filter(|_| self.spare.len() < SPARE);
+                self.spare.extend(piece.map(|mut piece| {
+                    piece.clear();
+                    piece
+                }));
+            }
         }
-        self.waiting -= len;
-        self.done = 0;
         if self.waiting < ROOM
             && let Some(answer) = self.full.take()
         {
             answer.give(Ok(()));
         }
+        count
+    }
+}
+
+/// Room for bytes that a thread sleeps for: what JavaScript writes is copied straight into it.
+struct Wanted {
+    room: NonNull<u8>,
+    len: usize,
+    got: usize,
+    /// Whether to sleep until all of it is filled.
+    whole: bool,
+}
+
+// SAFETY: the room is plain bytes, and is reached under the lock of the state alone.
+unsafe impl Send for Wanted {}
+
+impl Wanted {
+    /// The thread takes it out of the state again before the room ends.
+    const fn new(room: &mut [u8], whole: bool) -> Self {
+        Self { len: room.len(), got: 0, whole, room: NonNull::from_mut(room).cast() }
+    }
+
+    /// Takes as many bytes as there is room for, and returns the rest.
+    fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (now, rest) = bytes.split_at(bytes.len().min(self.len - self.got));
+        // SAFETY: `got` stays below `len`, the length of the slice that this was made of. Its thread sleeps in `read`, which
+        // borrows it mutably, until it has taken this out of the state, so that nobody else reaches it.
+        unsafe { self.room.add(self.got).copy_from_nonoverlapping(NonNull::from_ref(now).cast(), now.len()) };
+        self.got += now.len();
+        rest
+    }
+
+    /// Whether the thread need not sleep longer.
+    const fn is_served(&self) -> bool {
+        self.got == self.len || (self.got > 0 && !self.whole)
     }
 }
 
@@ -263,22 +321,20 @@ struct Input(Arc<Shared>);
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
-        loop {
-            if let Some(why) = &state.broken {
-                return Err(broken(why));
-            }
-            if let Some(first) = state.written.front() {
-                let rest = &first[state.done..];
-                let count = rest.len().min(into.len());
-                into[..count].copy_from_slice(&rest[..count]);
-                let whole = (count == rest.len()).then_some(first.len());
-                state.took(count, whole);
-                return Ok(count);
-            }
-            if state.input_over {
-                return Ok(0);
-            }
+        let mut count = state.read(into);
+        if count == into.len() || (count > 0 && into.len() <= PAYLOAD) {
+            return Ok(count);
+        }
+        let whole = into.len() > PAYLOAD;
+        state.wanted = Some(Wanted::new(&mut into[count..], whole));
+        while !state.wanted.as_ref().is_some_and(Wanted::is_served) && !state.input_over && state.broken.is_none() {
             state = self.0.wait(state);
+        }
+        // From here on nobody else writes to the room.
+        count += state.wanted.take().map_or(0, |wanted| wanted.got);
+        match &state.broken {
+            Some(why) if count == 0 => Err(broken(why)),
+            _ => Ok(count),
         }
     }
 }
