@@ -12,6 +12,7 @@ const floors = {
   'vfio-migration-node': 5,
   benchmark: 5,
   fuzz: 5,
+  testbed: 5,
 }
 
 /** Room for every crate's list of dependencies, in bytes. */

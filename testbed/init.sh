@@ -13,7 +13,7 @@ $b mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 # What drivers say about every step goes to the kernel's log, where a command finds it with dmesg.
 while read -r module; do
   case $module in
-    mtty | vfio_test*) options=dyndbg=+p ;;
+    mtty) options=dyndbg=+p ;;
     *) options= ;;
   esac
   $b insmod "/modules/$module.ko" $options || fail "$module does not load"

@@ -17,13 +17,13 @@ const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const mirrors = () => {
   const given = process.env.VFIO_TESTBED_MIRROR
   if (given) return { main: given, security: undefined }
-  const uris = run('apt-get', ['indextargets', '--format', '$(CREATED_BY) $(ORIGIN) $(LABEL) $(REPO_URI)'])
-  const find = (label) => uris.match(new RegExp(`^Packages Debian ${label} (\\S+?)/?$`, 'm'))?.[1]
-  const main = find('Debian')
+  const uris = run('apt-get', ['update', '--print-uris'])
+  const find = (end) => uris.match(new RegExp(`^'(\\S+/${end})/dists/`, 'm'))?.[1]
+  const [main, security] = [find('debian'), find('debian-security')]
   if (!main) {
     throw new Missing('no Debian mirror among the package sources of this machine: set VFIO_TESTBED_MIRROR to one')
   }
-  return { main, security: find('Debian-Security') }
+  return { main, security }
 }
 
 let configured
