@@ -3,6 +3,7 @@
 //! | module | what crosses there |
 //! |---|---|
 //! | [`device`] | devices, each on a thread of its own |
+//! | [`discovery`] | devices that were seen and not opened, and what is wrong with them |
 //! | [`session`], [`news`], [`options`] | sessions, what they have to say, how they go |
 //! | [`transport`], [`pipe`], [`view`] | where bytes go: natively, or through buffers of JavaScript |
 //! | [`model`] | the software device's own face, for tests and the demo |
@@ -15,6 +16,7 @@
 pub mod benchmark;
 pub mod cleanup;
 pub mod device;
+pub mod discovery;
 pub mod error;
 pub mod model;
 pub mod news;
