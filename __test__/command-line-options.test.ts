@@ -46,6 +46,9 @@ const commands: Record<string, string[]> = {
     'help',
   ],
   restore: ['from', 'then', 'report', 'timeout', 'insecure', 'no-p2p-traffic', 'json', 'quiet', 'help'],
+  list: ['root', 'json', 'help'],
+  probe: ['json', 'help'],
+  doctor: ['root', 'json', 'help'],
   demo: ['size', 'devices', 'seed', 'no-pre-copy', 'in-process', 'break', 'json', 'quiet', 'help'],
 }
 
@@ -66,7 +69,8 @@ for (const [name, options] of Object.entries(commands)) {
 test('--help and --version of the program', async (t) => {
   const { status, stdout } = await run('--help')
   t.is(status, 0)
-  for (const word of ['save', 'restore', 'demo', '--version', 'Exit status']) t.true(stdout.includes(word), word)
+  for (const word of ['save', 'restore', 'list', 'probe', 'doctor', 'demo', '--version', 'Exit status'])
+    t.true(stdout.includes(word), word)
   const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string
   }

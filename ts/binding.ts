@@ -130,6 +130,14 @@ export declare class BindingSink {}
 /** A place that a restore reads from, open. */
 export declare class BindingSource {}
 
+/** What the doctor found. */
+export interface BindingDiagnosis {
+  /** Those of the host first. */
+  findings: Array<BindingFinding>
+  /** Whether nothing blocks. */
+  able: boolean
+}
+
 /** A failure on its way to JavaScript. */
 export interface BindingError {
   /** `ERR_VFIO_...` */
@@ -154,6 +162,20 @@ export interface BindingFilled {
   then: string
 }
 
+/** Why a migration does not work. */
+export interface BindingFinding {
+  /** A name to compare. Not `code`: that is what failures have. */
+  kind: string
+  /** The device's address; absent for the host. */
+  device?: string
+  /** Whether a migration is impossible. */
+  blocks: boolean
+  /** What was found. */
+  what: string
+  /** What to do about it. */
+  remedy: string
+}
+
 /** How a session ended. */
 export interface BindingFinished {
   /** The whole course, as JSON. */
@@ -174,6 +196,62 @@ export interface BindingFinishedDevice {
   state?: string
 }
 
+/** A device that was seen and not opened. */
+export interface BindingFound {
+  /** How it is opened. */
+  address: string
+  /** Its name on its bus. */
+  name: string
+  /** Its bus. */
+  bus?: string
+  /** The driver that it is bound to. */
+  driver?: string
+  /** Whether that is a VFIO driver. */
+  bound: boolean
+  /** The type of an mdev. */
+  mdevType?: string
+  /** Its IOMMU group. */
+  group?: BindingFoundGroup
+  /** Its node for iommufd. */
+  cdev?: string
+  /** `yes`, `unknown` or `no`. */
+  inUse: string
+  /** Who has it open, as far as it can be seen. */
+  holders: Array<BindingHolder>
+  /** `yes`, `likely`, `unknown` or `no`. */
+  migration: string
+  /** Likewise. */
+  p2p: string
+  /** Likewise. */
+  preCopy: string
+  /** Likewise. */
+  dirtyTracking: string
+  /** Whether opening it resets it. */
+  resetByOpening: boolean
+}
+
+/** The IOMMU group of a device. */
+export interface BindingFoundGroup {
+  /** Its number. */
+  number: number
+  /** Its node. */
+  node: string
+  /** Whether no IOMMU protects the host from it. */
+  noIommu: boolean
+  /** Every device in it. */
+  members: Array<BindingMember>
+}
+
+/** A process that has a device open. */
+export interface BindingHolder {
+  /** Its number. */
+  pid: number
+  /** What it is called. */
+  command: string
+  /** Its file descriptor of the device, where that is known. */
+  deviceFd?: number
+}
+
 /** A hook of the caller that is to be called now. */
 export interface BindingHookCall {
   /** To be given with the answer. */
@@ -184,6 +262,14 @@ export interface BindingHookCall {
   left?: bigint
   /** For `unpause`: the worst outcome of all devices. */
   outcome?: string
+}
+
+/** A device of an IOMMU group. */
+export interface BindingMember {
+  /** Its name on its bus. */
+  name: string
+  /** Its driver. */
+  driver?: string
 }
 
 /** What happened since the last question. */
@@ -283,6 +369,15 @@ export declare function checkAddress(address: string): string | BindingError
 
 /** Opens what an address names, for a save. */
 export declare function connect(address: string, options: BindingTransportOptions, interrupt: BindingInterrupt): Promise<BindingSink | BindingError>
+
+/** Why the host, or one device of it, cannot migrate. */
+export declare function doctor(address: string | undefined | null, root: string): Promise<BindingDiagnosis | BindingError>
+
+/** One device, whether or not a VFIO driver has it. */
+export declare function findDevice(address: string, root: string): Promise<BindingFound | BindingError>
+
+/** All devices that a VFIO driver has, of the host below `root`. */
+export declare function listDevices(root: string): Promise<Array<BindingFound> | BindingError>
 
 /** Waits at an address for a source. */
 export declare function listen(address: string, options: BindingTransportOptions, interrupt: BindingInterrupt): Promise<BindingListener | BindingError>

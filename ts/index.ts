@@ -16,6 +16,18 @@ export {
 } from './device.ts'
 export { type Diagnostics, diagnostics } from './diagnostics.ts'
 export {
+  type Diagnosis,
+  doctor,
+  type Finding,
+  type FoundDevice,
+  type FoundGroup,
+  findDevice,
+  type Holder,
+  type HostOptions,
+  listDevices,
+  type Support,
+} from './discovery.ts'
+export {
   type CommonDetails,
   isVfioError,
   VfioError,
@@ -23,6 +35,7 @@ export {
   type VfioErrorDetails,
 } from './errors.ts'
 export { toJson } from './json.ts'
+export { type Probe, type ProbeOptions, probe } from './probe.ts'
 export type * from './session/events.ts'
 export type { Address, Duplex, PlaceOptions, Sink, Source } from './session/place.ts'
 export type * from './session/report.ts'

@@ -47,12 +47,11 @@ const find = (command: Command, name: string): Option => {
  */
 export const parseArguments = (argv: readonly string[]): Arguments => {
   const [name, ...rest] = argv
-  if (name === undefined) throw usage('a command is missing: save, restore or demo; see --help')
+  const names = Object.keys(commands).join(', ')
+  if (name === undefined) throw usage(`a command is missing: one of ${names}; see --help`)
   if (!Object.hasOwn(commands, name)) {
     const near = meant(name, Object.keys(commands))
-    throw usage(
-      `there is no command '${name}'${near ? `; did you mean ${near}?` : ': there are save, restore and demo; see --help'}`,
-    )
+    throw usage(`there is no command '${name}'${near ? `; did you mean ${near}?` : `: there are ${names}; see --help`}`)
   }
   const command = commands[name as CommandName]
   const operands: string[] = []

@@ -8,6 +8,18 @@ const line = (option: Option, width: number) => {
 const widthOf = (options: readonly Option[]) =>
   Math.max(...options.map((option) => option.name.length + 3 + (option.value ?? '').length))
 
+const named =
+  'DEVICE is [NAME=]ADDRESS, such as model:size=256MiB,pre-copy,p2p,seed=7; both ends match devices by name.'
+
+/** What stands for a device, where a command takes any. */
+const operands = {
+  save: named,
+  restore: named,
+  probe: 'DEVICE is an address, such as vfio:0000:65:00.1; a PCI function is reset by this, which is said beforehand.',
+  doctor:
+    'DEVICE is vfio:0000:65:00.1, mdev:UUID or cdev:/dev/vfio/devices/vfio0; without one: the host and all devices.',
+} as const
+
 /** The help of one command: a line an option. */
 export const helpOf = (command: Command): string => {
   const width = widthOf(command.options)
@@ -17,12 +29,7 @@ export const helpOf = (command: Command): string => {
     '',
     'Options:',
     ...command.options.map((option) => line(option, width)),
-    ...(command.name === 'demo'
-      ? []
-      : [
-          '',
-          'DEVICE is [NAME=]ADDRESS, such as model:size=256MiB,pre-copy,p2p,seed=7; both ends match devices by name.',
-        ]),
+    ...(command.name in operands ? ['', operands[command.name as keyof typeof operands]] : []),
   ].join('\n')
 }
 

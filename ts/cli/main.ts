@@ -2,16 +2,23 @@
 import { packageVersion } from '../native.ts'
 import { type Arguments, parseArguments } from './arguments.ts'
 import { runDemo } from './demo/demo.ts'
+import { runDoctor } from './doctor.ts'
 import { statusOf } from './exit.ts'
 import { help, helpOf } from './help.ts'
+import { runList } from './list.ts'
+import type { CommandName } from './options.ts'
 import { Output } from './output.ts'
+import { runProbe } from './probe.ts'
 import { runRestore } from './restore.ts'
 import { runSave } from './save.ts'
 
-const run = (args: Arguments): Promise<number> => {
-  if (args.command.name === 'save') return runSave(args)
-  if (args.command.name === 'restore') return runRestore(args)
-  return runDemo(args)
+const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> = {
+  save: runSave,
+  restore: runRestore,
+  list: runList,
+  probe: runProbe,
+  doctor: runDoctor,
+  demo: runDemo,
 }
 
 /** Runs one command line; the status that the program ends with. */
@@ -25,7 +32,7 @@ const main = async (argv: readonly string[]): Promise<number> => {
     const args = parseArguments(argv)
     values = args.values
     if (values.has('help')) return say(helpOf(args.command))
-    return await run(args)
+    return await runs[args.command.name as CommandName](args)
   } catch (error) {
     new Output(
       values,

@@ -28,6 +28,17 @@ const output: readonly Option[] = [
   { name: 'help', help: 'print this and end' },
 ]
 
+const report: readonly Option[] = [
+  { name: 'json', help: 'print one object' },
+  { name: 'help', help: 'print this and end' },
+]
+
+const host: Option = {
+  name: 'root',
+  value: 'PATH',
+  help: "where the host's sys, dev and proc are (/), for a container that sees them elsewhere",
+}
+
 const both: readonly Option[] = [
   { name: 'report', value: 'FILE', help: 'write the report of the run to a file, as JSON' },
   { name: 'timeout', value: 'TIME', help: 'deadline of every wait (30s)' },
@@ -104,8 +115,29 @@ const demo: Command = {
   ],
 }
 
+const list: Command = {
+  name: 'list',
+  operands: '',
+  help: 'list the VFIO devices of this host and what they are capable of; opens none',
+  options: [host, ...report],
+}
+
+const probe: Command = {
+  name: 'probe',
+  operands: 'DEVICE',
+  help: 'open a device, say what it is capable of, and close it; never one in use',
+  options: report,
+}
+
+const doctor: Command = {
+  name: 'doctor',
+  operands: '[DEVICE]',
+  help: 'say why this host, or a device of it, cannot migrate, and what to do about it; opens nothing',
+  options: [host, ...report],
+}
+
 /** Every command. */
-export const commands = { save, restore, demo } as const
+export const commands = { save, restore, list, probe, doctor, demo } as const
 
 /** The name of a command. */
 export type CommandName = keyof typeof commands

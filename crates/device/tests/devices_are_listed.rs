@@ -4,7 +4,7 @@
 mod fake_host;
 
 use fake_host::{FakeHost, MDEV};
-use vfio_migration_device::discovery::{FindError, Found, Holder, InUse, Support, Target, find, list};
+use vfio_migration_device::discovery::{DRIVERS, FindError, Found, Holder, InUse, Support, Target, find, list};
 
 fn find_one(host: &FakeHost, name: &str) -> Found {
     find(&host.host(), &name.parse().unwrap()).unwrap()
@@ -130,4 +130,18 @@ fn what_is_not_there_or_malformed_is_told() {
     // A name cannot lead out of its folder.
     assert!(find(&host.host(), &"cdev:/dev/vfio/devices/../../x".parse().unwrap()).is_err());
     assert!(list(&vfio_migration_device::sysfs::Host::at("/nonexistent")).is_empty());
+}
+
+#[test]
+fn the_table_of_drivers_is_documented() {
+    let documented = include_str!("../../../docs/cli.md");
+    for driver in DRIVERS {
+        let [migration, p2p] = [driver.migration, driver.p2p];
+        let [pre_copy, tracking] = [driver.pre_copy, driver.dirty_tracking];
+        let row = format!(
+            "| `{}` | {} | {migration} | {p2p} | {pre_copy} | {tracking} | {} |",
+            driver.name, driver.devices, driver.source
+        );
+        assert!(documented.contains(&row), "docs/cli.md lacks the row {row}");
+    }
 }

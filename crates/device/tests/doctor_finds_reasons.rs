@@ -9,9 +9,13 @@ use vfio_migration_device::sysfs::Host;
 
 const VF: &str = "vfio:0000:65:00.1";
 
+/// What is found is documented.
+const CLI: &str = include_str!("../../../docs/cli.md");
+
 fn diagnose(host: &FakeHost, name: &str) -> Diagnosis {
     let diagnosis = doctor(&host.host(), Some(&name.parse().unwrap())).unwrap();
-    for Finding { what, remedy, .. } in &diagnosis.findings {
+    for Finding { code, what, remedy, .. } in &diagnosis.findings {
+        assert!(CLI.contains(&format!("`{code}`")), "{code} is not in docs/cli.md");
         assert!(!what.is_empty() && !remedy.is_empty() && !what.contains('\n') && !remedy.contains('\n'));
     }
     diagnosis

@@ -37,6 +37,7 @@ pub struct BindingFound {
     /// `yes`, `likely`, `unknown` or `no`.
     pub migration: String,
     /// Likewise.
+    #[napi(js_name = "p2p")]
     pub p2p: String,
     /// Likewise.
     pub pre_copy: String,

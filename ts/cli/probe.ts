@@ -1,0 +1,32 @@
+import { usage } from '../errors.ts'
+import { type Probe, probe } from '../probe.ts'
+import type { Arguments } from './arguments.ts'
+import { status } from './exit.ts'
+import { Output } from './output.ts'
+import { bytes } from './quantity.ts'
+import { table } from './table.ts'
+
+const lines = ({ address, protocol, state, capabilities, dataSize, passport, wasReset }: Probe) =>
+  table([
+    ['address', address],
+    ['protocol', protocol],
+    ['state', state],
+    ['capable of', ['stop-copy', ...capabilities].join(', ')],
+    ['data', dataSize === undefined ? 'unknown' : bytes(dataSize)],
+    ...passport.map(({ key, value, needed }) => [key, needed ? value : `${value} (need not be the same elsewhere)`]),
+    ...(wasReset ? [['reset', 'by the kernel, when it was opened and when it was closed']] : []),
+  ])
+
+/** `probe DEVICE` */
+export const runProbe = async ({ operands, values }: Arguments): Promise<number> => {
+  const [address, ...more] = operands
+  if (address === undefined || more.length > 0) throw usage('probe takes one device, such as vfio:0000:65:00.1')
+  const output = new Output(values)
+  const probed = await probe(address, {
+    beforeOpening({ name, resetByOpening }) {
+      if (resetByOpening) output.note(`vfio-migration: opening ${name} resets it`)
+    },
+  })
+  output.result(lines(probed), { ok: true, ...probed })
+  return status.done
+}
