@@ -37,6 +37,8 @@ pub(crate) fn open(settings: &Settings, memory: Option<GuestMemory>) -> Result<O
         device: Box::new(DeviceBackend { world, delays, passport, capabilities, table }),
         trackers: tracker.into_iter().map(|tracker| Box::new(tracker) as Box<dyn Tracker>).collect(),
         model: Some(handle),
+        #[cfg(target_os = "linux")]
+        kernel: None,
     })
 }
 

@@ -38,7 +38,6 @@ fn what_is_wrong_is_named() {
         ("0000:65:00.1", "no devices have the scheme '0000'"),
         ("Model:", "no devices have the scheme 'Model'"),
         ("vfio-user:/run/socket", "devices of the scheme 'vfio-user' are not supported yet"),
-        ("mdev:83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", "devices of the scheme 'mdev' are not supported yet"),
         ("model:sise=1", "the address of a model is wrong: a model has no setting 'sise'"),
         ("model:size=2TiB", "the address of a model is wrong: size=2TiB is too large"),
     ];

@@ -16,7 +16,7 @@ pub struct SysDevice {
 pub struct IommuGroup {
     /// Its number, and with the group API the name of its node in `/dev/vfio`.
     pub number: u32,
-    /// What the kernel calls it, if anything: `vfio-noiommu` is no protection at all.
+    /// What the kernel calls it, if anything: `vfio-noiommu` for devices that no IOMMU stands behind, mdevs among them.
     pub name: Option<String>,
     /// Every device in it, by name.
     pub members: Vec<SysDevice>,

@@ -69,6 +69,11 @@ impl Host {
         SysDevice::at(self, self.path("/sys/bus").join(bus).join("devices").join(name))
     }
 
+    /// The device with this folder in `/sys`, if there is one.
+    pub fn device(&self, folder: impl AsRef<Path>) -> Option<SysDevice> {
+        SysDevice::at(self, self.path(folder))
+    }
+
     /// All PCI functions, by name.
     pub fn pci_functions(&self) -> Vec<SysDevice> {
         self.all("/sys/bus/pci/devices")

@@ -1,0 +1,112 @@
+use core::fmt;
+
+use vfio_migration_model::SettingsError;
+use vfio_migration_protocol::Errno;
+
+/// Why a device was not opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The address has no scheme.
+    NoScheme(String),
+    /// No devices have this scheme.
+    UnknownScheme(String),
+    /// Devices of this scheme cannot be opened yet.
+    NotYet(String),
+    /// The settings of a software device are wrong.
+    Settings(SettingsError),
+    /// The operating system gave no thread for a software device.
+    Thread(std::io::Error),
+    /// Anything about a device of the kernel.
+    Kernel(KernelError),
+}
+
+/// Who must act so that a device can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller: the address or the descriptor is not what is wanted.
+    Usage,
+    /// Nobody: this device, or this way to it, cannot be served.
+    Unsupported,
+    /// Whoever runs the host: it lacks something or does not permit it.
+    Host,
+    /// The device failed.
+    Device,
+    /// Nobody: this platform has no such devices.
+    Platform,
+}
+
+/// Why a device of the kernel was not opened, and what to do about it. It never shows a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelError {
+    /// Who must act.
+    pub fault: Fault,
+    /// What was being done and what came of it: one sentence without a full stop.
+    pub what: String,
+    /// What to do about it, in the same form.
+    pub remedy: String,
+    /// What a call answered, where one did.
+    pub errno: Option<Errno>,
+}
+
+impl OpenError {
+    /// Who must act.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NoScheme(_) | Self::Settings(_) => Fault::Usage,
+            Self::UnknownScheme(_) | Self::NotYet(_) => Fault::Unsupported,
+            Self::Thread(_) => Fault::Host,
+            Self::Kernel(error) => error.fault,
+        }
+    }
+}
+
+impl KernelError {
+    pub(crate) fn new(fault: Fault, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { fault, what: what.into(), remedy: remedy.into(), errno: None }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) const fn with(mut self, errno: rustix::io::Errno) -> Self {
+        self.errno = Some(Errno::from_linux(errno.raw_os_error()));
+        self
+    }
+}
+
+impl From<KernelError> for OpenError {
+    fn from(error: KernelError) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const THERE_ARE: &str = "there are 'vfio', 'mdev', 'cdev', 'fd' and 'pidfd' for devices of the kernel, such as \
+            vfio:0000:65:00.1, and 'model', such as model:size=256MiB";
+        match self {
+            Self::NoScheme(text) => write!(f, "the address '{text}' has no scheme: {THERE_ARE}"),
+            Self::UnknownScheme(scheme) => write!(f, "no devices have the scheme '{scheme}': {THERE_ARE}"),
+            Self::NotYet(scheme) => write!(f, "devices of the scheme '{scheme}' are not supported yet: {THERE_ARE}"),
+            Self::Settings(error) => write!(f, "the address of a model is wrong: {error}"),
+            Self::Thread(_) => f.write_str("no thread could be started for the model"),
+            Self::Kernel(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for KernelError {}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoScheme(_) | Self::UnknownScheme(_) | Self::NotYet(_) | Self::Kernel(_) => None,
+            Self::Settings(error) => Some(error),
+            Self::Thread(error) => Some(error),
+        }
+    }
+}

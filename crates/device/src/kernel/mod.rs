@@ -1,0 +1,248 @@
+//! Devices of the Linux kernel, by the fsm protocol.
+//!
+//! There are three ways to one: a program that has it open calls [`take`] with its descriptors; [`Address`](crate::Address)es
+//! name descriptors of this or another process, or of whoever waits at a unix socket; or we open it, by group and container
+//! or by cdev and iommufd.
+//!
+//! After every open the state is read. A device of somebody else's is taken in running, running-p2p or stop; in any other
+//! state it is refused, because a session has it or a dead one left it so. A device that we opened is **reset** when it is
+//! found anywhere but in running, and never walked out: some drivers do not survive that.
+//!
+//! ```no_run
+//! use std::os::fd::OwnedFd;
+//! use vfio_migration_device::{OpenError, Opened, kernel};
+//! # fn f(device: OwnedFd, container: OwnedFd) -> Result<Opened, OpenError> {
+//! let place = "vfio:0000:65:00.1".parse()?;
+//! let opened = kernel::take(device, vec![container], Some(&place))?;
+//! # Ok(opened)
+//! # }
+//! ```
+
+mod calls;
+mod cdev;
+mod descriptor;
+mod fsm;
+mod group;
+mod holding;
+mod ioctls;
+mod node;
+mod passed;
+mod passport;
+mod receive;
+mod reserve;
+
+pub use descriptor::{Kind, kind};
+pub use holding::Holding;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FileType, major, minor, stat};
+use rustix::io::Errno;
+use vfio_migration_protocol::{Capabilities, Device, State};
+use vfio_migration_uapi::feature::{self, Operation};
+use vfio_migration_uapi::layout;
+
+use crate::address::{By, Fault, KernelAddress, KernelError, OpenOptions, Opened, Place};
+use crate::sysfs::{Host, SysDevice};
+use cdev::Bound;
+use fsm::Fsm;
+use group::Group;
+use holding::{Beside, Kept};
+use ioctls::Ioctls;
+
+/// Takes a device that the caller has open. `beside` is what it needs to go on working and what belongs to it: its
+/// container or its iommufd; it is kept open and not touched. `place` says which device it is, for kernels that do not say
+/// so themselves (before Linux 7, by group): without it the passport has no driver in it.
+///
+/// # Errors
+/// If the descriptor is no device, the device has no migration, or its state belongs to another session.
+pub fn take(device: OwnedFd, beside: Vec<OwnedFd>, place: Option<&Place>) -> Result<Opened, KernelError> {
+    let descriptors = std::iter::once(device).chain(beside).collect();
+    taken(&Host::new(), descriptors, place, "the descriptor")
+}
+
+/// Opens, fetches or receives what an address names.
+pub(crate) fn open(address: &KernelAddress, options: OpenOptions) -> Result<Opened, KernelError> {
+    let host = Host::new();
+    let named = address.device.as_deref();
+    let from = address.place.to_string();
+    match &address.place {
+        Place::Descriptor(number) => {
+            let fd = options.descriptor.ok_or_else(|| {
+                let remedy = "give its owner with the options, or call kernel::take";
+                KernelError::new(
+                    Fault::Usage,
+                    format!("descriptor {number} is a number, and nobody gave its owner"),
+                    remedy,
+                )
+            })?;
+            taken(&host, vec![fd], named, &from)
+        }
+        Place::Socket(path) => taken(&host, receive::from_socket(path)?, named, &from),
+        Place::Process { pid, fd } => taken(&host, vec![receive::from_process(*pid, *fd)?], named, &from),
+        place => open_afresh(&host, address, &find(&host, place)?, &options),
+    }
+}
+
+fn taken(host: &Host, descriptors: Vec<OwnedFd>, named: Option<&Place>, from: &str) -> Result<Opened, KernelError> {
+    let passed = passed::sort(host, descriptors, named, from)?;
+    let kept = Kept { device: passed.device, beside: Beside::Borrowed(passed.beside) };
+    finish(kept, passed.sysfs.as_ref(), None, from)
+}
+
+fn open_afresh(
+    host: &Host,
+    address: &KernelAddress,
+    device: &SysDevice,
+    options: &OpenOptions,
+) -> Result<Opened, KernelError> {
+    let from = address.place.to_string();
+    if options.to_save && !options.fresh && device.is_reset_by_opening() {
+        return Err(KernelError::new(
+            Fault::Usage,
+            format!(
+                "{from} would be empty: the kernel resets it when it is opened afresh, so there is nothing to save"
+            ),
+            "take it from the program that uses it (fd:unix:PATH, pidfd:PID:N, fd:N), or ask for a fresh one (--fresh)",
+        ));
+    }
+    if device.driver().is_none() {
+        let what = format!("{from} has no driver");
+        return Err(KernelError::new(Fault::Host, what, "bind it to the VFIO driver of its kind"));
+    }
+    let node = device.cdev().map(|name| host.path("/dev/vfio/devices").join(name));
+    let by = match (address.by, &address.place) {
+        (Some(by), _) => by,
+        (None, Place::Cdev(_)) => By::Cdev,
+        _ if node.as_ref().is_some_and(|node| node.exists()) && host.path("/dev/iommu").exists() => By::Cdev,
+        _ => By::Group,
+    };
+    let token = address.token.as_ref();
+    let kept = match by {
+        By::Group => {
+            let group = Group::of(host, device)?;
+            Kept { device: group.device(device, token)?, beside: Beside::Group(group) }
+        }
+        By::Cdev => {
+            let node = node.ok_or_else(|| no_cdev(host, device, &from))?;
+            let Bound { device, space, tracking } = Bound::open(host, &node, device, token)?;
+            Kept { device, beside: Beside::Space { space, tracking } }
+        }
+    };
+    finish(kept, Some(device), Some(by), &from)
+}
+
+/// The device is open: finds out what it can do and where it is.
+fn finish(kept: Kept, sysfs: Option<&SysDevice>, by: Option<By>, from: &str) -> Result<Opened, KernelError> {
+    let capabilities = capabilities(&kept, sysfs, from)?;
+    let passport = passport::passport(sysfs, &kept.device);
+    let kept = Arc::new(kept);
+    let weak = Arc::downgrade(&kept);
+    let mut device = Fsm::new(Ioctls(kept), passport, capabilities);
+    let failed = |what: &str, error: &vfio_migration_protocol::CallError| KernelError {
+        fault: Fault::Device,
+        what: format!("{from}: {what}: {error}"),
+        remedy: "look into the kernel's log ('dmesg')".into(),
+        errno: Some(error.errno),
+    };
+    let found = device.state().map_err(|error| failed("its state cannot be read", &error))?;
+    let free = match by {
+        None => matches!(found, State::Running | State::RunningP2p | State::Stop),
+        Some(_) => found == State::Running,
+    };
+    if !free && by.is_none() {
+        return Err(KernelError::new(
+            Fault::Device,
+            format!("{from} is in {found}: another session has it, or left it so"),
+            "end that session; if it is gone, let the device's owner reset it (VFIO_DEVICE_RESET)",
+        ));
+    }
+    if !free {
+        device.reset().map_err(|error| failed(&format!("it was left in {found} and cannot be reset"), &error))?;
+        let now = device.state().map_err(|error| failed("its state cannot be read", &error))?;
+        if now != State::Running {
+            let what = format!("{from} was left in {found}, and is in {now} after a reset");
+            return Err(KernelError::new(Fault::Device, what, "unbind its driver and bind it again"));
+        }
+    }
+    let reset_by_kernel = by.is_some() && sysfs.is_some_and(SysDevice::is_reset_by_opening);
+    let holding = Holding { kept: weak, by, found, reset_by_us: !free, reset_by_kernel };
+    Ok(Opened { device: Box::new(device), trackers: Vec::new(), model: None, kernel: Some(holding) })
+}
+
+fn capabilities(kept: &Kept, sysfs: Option<&SysDevice>, from: &str) -> Result<Capabilities, KernelError> {
+    let fd = kept.device.as_fd();
+    let driver =
+        sysfs.and_then(SysDevice::driver).map_or_else(|| "its driver".into(), |name| format!("the driver {name}"));
+    let bits = match feature::migration(fd) {
+        Ok(bits) => bits,
+        Err(errno @ (Errno::NOTTY | Errno::INVAL)) => {
+            let remedy = "use a device and a driver with migration: 'vfio-migration list' shows those of this host";
+            let what = format!("{from} cannot migrate: {driver} has no migration");
+            return Err(KernelError::new(Fault::Unsupported, what, remedy).with(errno));
+        }
+        Err(errno) => {
+            let what = format!("{from} does not say whether it can migrate: {errno}");
+            return Err(KernelError::new(Fault::Device, what, "look into the kernel's log ('dmesg')").with(errno));
+        }
+    };
+    // What is newer than this is not used, whatever it is.
+    let known = Capabilities::FSM_SETS[3].bits() & bits;
+    let Some(capabilities) = Capabilities::FSM_SETS.into_iter().find(|set| set.bits() == known) else {
+        let what = format!("{from} cannot migrate: {driver} offers migration without stop-copy (flags {bits:#x})");
+        return Err(KernelError::new(Fault::Unsupported, what, "report it to the maintainers of the driver"));
+    };
+    // Some kernels say yes and then cannot report: that shows when a tracker starts.
+    let logs = feature::probe(fd, layout::VFIO_DEVICE_FEATURE_DMA_LOGGING_START, Some(Operation::Set)).is_ok();
+    Ok(if logs { capabilities | Capabilities::DIRTY_TRACKING } else { capabilities })
+}
+
+/// The device at a place of this host.
+fn find(host: &Host, place: &Place) -> Result<SysDevice, KernelError> {
+    let absent = |list: &str| {
+        let remedy = format!("'ls {list}' shows those that there are");
+        KernelError::new(Fault::Usage, format!("this host has no device {place}"), remedy)
+    };
+    match place {
+        Place::Pci(bdf) => host.pci(*bdf).ok_or_else(|| absent("/sys/bus/pci/devices")),
+        Place::Mdev(uuid) => host.mdev(*uuid).ok_or_else(|| absent("/sys/bus/mdev/devices")),
+        Place::Bus { bus, name } => host.on_bus(bus, name).ok_or_else(|| absent(&format!("/sys/bus/{bus}/devices"))),
+        Place::Cdev(path) => node_of(host, path),
+        Place::Descriptor(_) | Place::Socket(_) | Place::Process { .. } => Err(absent("/dev/vfio/devices")),
+    }
+}
+
+/// The device of a node, found without opening it: opening a node of another kind may do anything.
+fn node_of(host: &Host, path: &Path) -> Result<SysDevice, KernelError> {
+    let shown = path.display();
+    let no_node = |what: &str| {
+        let remedy =
+            "nodes of VFIO devices are in /dev/vfio/devices; kernels without IOMMUFD have none: use vfio: or mdev:";
+        KernelError::new(Fault::Usage, format!("{shown} {what}"), remedy)
+    };
+    let stat = stat(path).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NOTDIR => no_node("does not exist").with(errno),
+        errno => no_node(&format!("cannot be looked at: {errno}")).with(errno),
+    })?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
+        return Err(no_node("is no VFIO device"));
+    }
+    match host.character_device(major(stat.st_rdev), minor(stat.st_rdev)) {
+        Some((class, name)) if class == "vfio-dev" => {
+            host.cdev(&name).ok_or_else(|| no_node(&format!("is {name}, which sysfs does not know")))
+        }
+        _ => Err(no_node("is no VFIO device")),
+    }
+}
+
+fn no_cdev(host: &Host, device: &SysDevice, from: &str) -> KernelError {
+    let remedy = if host.path("/dev/iommu").exists() {
+        "bind it to a VFIO driver"
+    } else {
+        "this kernel has no IOMMUFD, or it is not loaded: ask for by=group"
+    };
+    let driver = device.driver().unwrap_or_else(|| "no driver".into());
+    KernelError::new(Fault::Host, format!("{from} has no node in /dev/vfio/devices ({driver})"), remedy)
+}
