@@ -17,8 +17,8 @@ mod device;
 #[napi(catch_unwind)]
 pub fn open_benchmark_device(env: Env, size: f64) -> napi::Result<BindingDevice> {
     let device = Box::new(device::BenchDevice::new(bytes(size)));
-    let opened = Opened { device, trackers: Vec::new(), model: None };
-    BindingDevice::new(env, opened).map_err(|error| napi::Error::from_reason(error.to_string()))
+    let opened = Opened::of(device);
+    BindingDevice::new(env, "benchmark:".into(), opened).map_err(|error| napi::Error::from_reason(error.to_string()))
 }
 
 /// Reference B for files: one buffer, a checksum, a write, at the end one sync. Answers with the seconds that it took.

@@ -7,11 +7,12 @@ use std::thread::{self, JoinHandle};
 use napi::Env;
 use napi::bindgen_prelude::{Object, ToNapiValue, Uint8Array};
 use napi_derive::napi;
-use vfio_migration::device::{self, ModelHandle, Opened};
+use vfio_migration::device::{Address, ModelHandle, OpenOptions, Opened};
 use vfio_migration::protocol::{Protocol, Then};
 use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracker};
 
 use crate::cleanup::{Live, end_with_environment};
+use crate::descriptor;
 use crate::error::{call_failed, closed, not_opened};
 use crate::model::{BindingGuestMemory, BindingModel, Stopped, Witness};
 use crate::promise::Answer;
@@ -55,10 +56,21 @@ type Job = Box<dyn FnOnce(&mut dyn Device) + Send>;
 #[napi]
 pub struct BindingDevice {
     worker: Arc<Worker>,
+    address: String,
     protocol: &'static str,
     capabilities: Capabilities,
     passport: Vec<BindingPassportEntry>,
     model: Option<(ModelHandle, Stopped)>,
+}
+
+/// How a device is opened.
+#[napi(object, object_to_js = false)]
+#[derive(Default)]
+pub struct BindingOpenOptions {
+    /// It is to be saved: one that is empty when it is opened afresh is refused.
+    pub to_save: Option<bool>,
+    /// It is taken all the same.
+    pub fresh: Option<bool>,
 }
 
 /// Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to.
@@ -67,21 +79,45 @@ pub fn open_device<'env>(
     env: &'env Env,
     address: String,
     memory: Option<&BindingGuestMemory>,
+    options: Option<BindingOpenOptions>,
 ) -> napi::Result<Object<'env>> {
     let (answer, promise) = Answer::promised(env)?;
-    let memory = memory.map(BindingGuestMemory::share);
+    let BindingOpenOptions { to_save, fresh } = options.unwrap_or_default();
+    let options = OpenOptions {
+        memory: memory.map(BindingGuestMemory::share),
+        to_save: to_save.unwrap_or(false),
+        fresh: fresh.unwrap_or(false),
+        ..OpenOptions::default()
+    };
     // Opening may reset a PCI device, which takes its time.
     let name = thread::Builder::new().name("vfio-open".into());
     let spawned = name.spawn(move || {
-        let opened = device::open(&address, memory).map_err(|error| not_opened(&error));
-        answer.make(move |env| BindingDevice::new(env, opened?));
+        let opened = open(&address, options);
+        answer.make(move |env| opened.and_then(|(address, opened)| BindingDevice::new(env, address, opened)));
     });
     spawned?;
     Ok(promise)
 }
 
+fn open(address: &str, mut options: OpenOptions) -> Result<(String, Opened), Error> {
+    let address: Address = address.parse().map_err(|error| not_opened(&error))?;
+    if let Address::Kernel(kernel) = &address
+        && let Some(number) = kernel.descriptor()
+    {
+        options.descriptor = Some(descriptor::copy(i32::try_from(number).unwrap_or(-1))?);
+    }
+    let opened = address.open(options).map_err(|error| not_opened(&error))?;
+    Ok((address.to_string(), opened))
+}
+
 #[napi]
 impl BindingDevice {
+    /// Where it was opened, without what must not be shown.
+    #[napi(getter)]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// `region` or `fsm`.
     #[napi(getter)]
     pub fn protocol(&self) -> &'static str {
@@ -210,8 +246,8 @@ impl BindingDevice {
 
 impl BindingDevice {
     /// On JavaScript's thread.
-    pub(crate) fn new(env: Env, opened: Opened) -> Result<Self, Error> {
-        let Opened { mut device, trackers, model } = opened;
+    pub(crate) fn new(env: Env, address: String, opened: Opened) -> Result<Self, Error> {
+        let Opened { mut device, trackers, model, .. } = opened;
         let model = model.map(|model| (model, Stopped::default()));
         if let Some((model, stopped)) = &model {
             device = Box::new(Witness::new(device, model.clone(), stopped.clone()));
@@ -231,7 +267,7 @@ impl BindingDevice {
         let living: Arc<dyn Live> = worker.clone();
         let kept = end_with_environment(env, &living);
         kept.map_err(|error| Error::new(Code::Host, format!("cannot watch the end of the environment: {error}")))?;
-        Ok(Self { worker, protocol, capabilities, passport, model })
+        Ok(Self { worker, address, protocol, capabilities, passport, model })
     }
 
     /// Lends the device to a session, after the calls before this one; calls after it wait until it is back.

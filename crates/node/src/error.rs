@@ -1,7 +1,7 @@
 //! Failures as values. They become exceptions in one place of the facade, `ts/native.ts`.
 
 use napi_derive::napi;
-use vfio_migration::device::OpenError;
+use vfio_migration::device::{Fault, OpenError};
 use vfio_migration::{CallError, Code, Error, State};
 
 /// A failure on its way to JavaScript.
@@ -43,12 +43,18 @@ pub(crate) fn call_failed(what: &str, error: &CallError, state: Option<State>) -
 
 /// A device that was not opened.
 pub(crate) fn not_opened(error: &OpenError) -> Error {
-    let code = match error {
-        OpenError::NoScheme(_) | OpenError::Settings(_) => Code::Usage,
-        OpenError::UnknownScheme(_) | OpenError::NotYet(_) => Code::Unsupported,
-        OpenError::Thread(_) => Code::Host,
+    let code = match error.fault() {
+        Fault::Usage => Code::Usage,
+        Fault::Unsupported => Code::Unsupported,
+        Fault::Host => Code::Host,
+        Fault::Device => Code::DeviceFailed,
+        Fault::Platform => Code::Platform,
     };
-    Error::new(code, error.to_string())
+    let mut failed = Error::new(code, error.to_string());
+    if let OpenError::Kernel(error) = error {
+        failed.errno = error.errno;
+    }
+    failed
 }
 
 /// The handle is used after it was closed.

@@ -15,6 +15,7 @@
 #[cfg(feature = "benchmark")]
 pub mod benchmark;
 pub mod cleanup;
+mod descriptor;
 pub mod device;
 pub mod discovery;
 pub mod error;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
-use vfio_migration::{Address, Code, Error, Interrupt, Listener, Sink, Source, TransportOptions};
+use vfio_migration::{Address, Error, Interrupt, Listener, Sink, Source, TransportOptions};
 
 use crate::error::{BindingError, closed};
 use crate::promise::elsewhere;
@@ -118,13 +118,13 @@ pub fn check_address(address: String) -> napi::Either<String, BindingError> {
 /// Writes to a file descriptor, of which a copy is made at once.
 #[napi(catch_unwind, ts_return_type = "BindingSink | BindingError")]
 pub fn sink_of_fd(fd: i32) -> napi::Either<BindingSink, BindingError> {
-    either(descriptor::copy(fd).and_then(Sink::fd).map(BindingSink::new))
+    either(crate::descriptor::copy(fd).and_then(Sink::fd).map(BindingSink::new))
 }
 
 /// Reads from a file descriptor, of which a copy is made at once.
 #[napi(catch_unwind, ts_return_type = "BindingSource | BindingError")]
 pub fn source_of_fd(fd: i32) -> napi::Either<BindingSource, BindingError> {
-    either(descriptor::copy(fd).and_then(Source::fd).map(BindingSource::new))
+    either(crate::descriptor::copy(fd).and_then(Source::fd).map(BindingSource::new))
 }
 
 impl BindingTransportOptions {
@@ -170,22 +170,5 @@ fn either<T>(result: Result<T, Error>) -> napi::Either<T, BindingError> {
     match result {
         Ok(value) => napi::Either::A(value),
         Err(error) => napi::Either::B(error.into()),
-    }
-}
-
-mod descriptor {
-    use std::os::fd::{BorrowedFd, OwnedFd};
-
-    use super::{Code, Error};
-
-    /// A copy of the caller's file descriptor: what the caller does with its own afterwards does not matter.
-    pub(super) fn copy(fd: i32) -> Result<OwnedFd, Error> {
-        if fd < 0 {
-            return Err(Error::new(Code::Usage, format!("{fd} is no file descriptor")));
-        }
-        // SAFETY: `fd` is not -1, and the borrow ends within this statement, in which only `fcntl(F_DUPFD_CLOEXEC)` uses
-        // it; if the caller has no such file, that call says EBADF and nothing else happens.
-        let copied = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
-        copied.map_err(|error| Error::new(Code::Usage, format!("file descriptor {fd} cannot be used: {error}")))
     }
 }
