@@ -11,6 +11,7 @@ use vfio_migration_model::{GuestMemory, Settings};
 use vfio_migration_protocol::{Device, Tracker};
 
 use crate::model::{self, ModelHandle};
+use crate::sysfs::Host;
 
 /// Opens the device at `address`. `memory` is the guest memory that a software device's DMA writes to.
 ///
@@ -29,6 +30,8 @@ pub struct OpenOptions {
     pub to_save: bool,
     /// They are taken all the same.
     pub fresh: bool,
+    /// Where the host's folders are, unless it is this host.
+    pub host: Host,
     /// The descriptor that `fd:N` names ([`KernelAddress::descriptor`]), from whoever may make an owner of a number.
     #[cfg(target_os = "linux")]
     pub descriptor: Option<std::os::fd::OwnedFd>,

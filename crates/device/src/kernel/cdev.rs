@@ -43,7 +43,7 @@ impl AddressSpace {
         if let Some(space) = open.upgrade() {
             return Ok(space);
         }
-        let iommufd = open_node(&host.path("/dev/iommu"), Node::Iommufd)?;
+        let iommufd = open_node(host, &host.path("/dev/iommu"), Node::Iommufd)?;
         let ioas = iommufd::alloc_ioas(iommufd.as_fd()).map_err(|errno| {
             let what = format!("/dev/iommu gave no address space: {errno}");
             KernelError::new(Fault::Host, what, "look into the kernel's log ('dmesg')").with(errno)
@@ -63,7 +63,7 @@ impl Bound {
         token: Option<&Token>,
     ) -> Result<Self, KernelError> {
         let space = AddressSpace::shared(host)?;
-        let fd = open_node(node, Node::Cdev)?;
+        let fd = open_node(host, node, Node::Cdev)?;
         let token = token.map(|token| *token.reveal().bytes());
         let id = cdev::bind(fd.as_fd(), space.iommufd.as_fd(), token)
             .map_err(|errno| not_opened(device, token.is_some(), errno))?;

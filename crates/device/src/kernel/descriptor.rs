@@ -40,7 +40,7 @@ pub fn kind(host: &Host, fd: impl AsFd) -> std::io::Result<Kind> {
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::CharacterDevice => character_device(host, major(stat.st_rdev), minor(stat.st_rdev)),
         FileType::RegularFile => {
-            Kind::Other(anonymous(&fd)?.map_or_else(|| "a file".into(), |name| format!("a {name}")))
+            Kind::Other(anonymous(&fd)?.map_or_else(|| "a file".into(), |name| format!("a file of the kind {name}")))
         }
         FileType::Directory => Kind::Other("a directory".into()),
         FileType::Socket => Kind::Other("a socket".into()),
@@ -49,7 +49,7 @@ pub fn kind(host: &Host, fd: impl AsFd) -> std::io::Result<Kind> {
         // Files that only the kernel makes have no type, and a name that no path can have.
         _ => match anonymous(&fd)? {
             Some(name) if name == "vfio-device" => Kind::Device,
-            Some(name) => Kind::Other(format!("a {name}")),
+            Some(name) => Kind::Other(format!("a file of the kind {name}")),
             None => Kind::Other("a file of an unknown type".into()),
         },
     })

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::io::Errno;
+use vfio_migration_protocol::Errno as Number;
 use vfio_migration_uapi::{container, group, layout};
 
 use super::node::{Node, open_node};
@@ -46,8 +47,8 @@ impl Group {
         if let Some(group) = open.iter().find(|(path, _)| *path == node).and_then(|(_, group)| group.upgrade()) {
             return Ok(group);
         }
-        let container = open_node(&host.path("/dev/vfio/vfio"), Node::Container)?;
-        let group = open_node(&node, Node::Group)?;
+        let container = open_node(host, &host.path("/dev/vfio/vfio"), Node::Container)?;
+        let group = open_node(host, &node, Node::Group)?;
         let failed = |what: &str, errno: Errno, remedy: &str| {
             KernelError::new(Fault::Host, format!("cannot {what} {}: {errno}", node.display()), remedy).with(errno)
         };
@@ -113,5 +114,6 @@ pub(super) fn not_opened(device: &SysDevice, has_token: bool, errno: Errno) -> K
         Errno::MFILE => (Fault::Host, "this process has too many files open", "raise its limit ('ulimit -n')"),
         _ => (Fault::Host, "its driver refused", "look into the kernel's log ('dmesg')"),
     };
-    KernelError::new(fault, format!("cannot open {name}: {why} ({errno})"), remedy).with(errno)
+    let number = Number::from_linux(errno.raw_os_error());
+    KernelError::new(fault, format!("cannot open {name}: {why} ({number})"), remedy).with(errno)
 }

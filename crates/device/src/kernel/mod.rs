@@ -65,7 +65,7 @@ pub fn take(device: OwnedFd, beside: Vec<OwnedFd>, place: Option<&Place>) -> Res
 
 /// Opens, fetches or receives what an address names.
 pub(crate) fn open(address: &KernelAddress, options: OpenOptions) -> Result<Opened, KernelError> {
-    let host = Host::new();
+    let host = options.host.clone();
     let named = address.device.as_deref();
     let from = address.place.to_string();
     match &address.place {

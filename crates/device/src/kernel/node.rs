@@ -6,7 +6,9 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
+use super::descriptor::{Kind, kind};
 use crate::address::{Fault, KernelError};
+use crate::sysfs::Host;
 
 /// What a node is for: it decides what its absence means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,15 @@ pub(super) enum Node {
 }
 
 impl Node {
+    const fn wanted(self) -> &'static str {
+        match self {
+            Self::Container => "a VFIO container",
+            Self::Group => "a VFIO group",
+            Self::Cdev => "a VFIO device",
+            Self::Iommufd => "an iommufd",
+        }
+    }
+
     const fn absent(self) -> &'static str {
         match self {
             Self::Container => "load the kernel's VFIO: 'modprobe vfio-pci', or the driver of the device",
@@ -38,14 +49,26 @@ impl Node {
     }
 }
 
-/// Opens a node for reading and writing.
-pub(super) fn open_node(path: &Path, node: Node) -> Result<OwnedFd, KernelError> {
-    loop {
+/// Opens a node of the host for reading and writing, and looks whether it is what its name says, before any call.
+pub(super) fn open_node(host: &Host, path: &Path, node: Node) -> Result<OwnedFd, KernelError> {
+    let fd = loop {
         match open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
             Err(Errno::INTR) => {}
-            answer => return answer.map_err(|errno| cannot_open(path, node, errno)),
+            answer => break answer.map_err(|errno| cannot_open(path, node, errno))?,
         }
+    };
+    let found = kind(host, &fd).unwrap_or_else(|error| Kind::Other(format!("something unknown ({error})")));
+    let right = match node {
+        Node::Container => found == Kind::Container,
+        Node::Group => matches!(found, Kind::Group(_)),
+        Node::Cdev => matches!(found, Kind::Cdev(_)),
+        Node::Iommufd => found == Kind::Iommufd,
+    };
+    if right {
+        return Ok(fd);
     }
+    let what = format!("{} is {found}, not {}", path.display(), node.wanted());
+    Err(KernelError::new(Fault::Host, what, "let udev make the nodes again, and mount /sys"))
 }
 
 fn cannot_open(path: &Path, node: Node, errno: Errno) -> KernelError {

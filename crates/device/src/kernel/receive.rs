@@ -11,6 +11,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use vfio_migration_protocol::Errno as Number;
+
 use crate::address::{Fault, KernelError};
 
 /// How long the program at a socket may take to hand anything over.
@@ -90,7 +92,8 @@ pub(super) fn from_process(pid: u32, fd: u32) -> Result<OwnedFd, KernelError> {
             ),
             _ => (Fault::Host, "the call failed", "hand the descriptor over with fd:unix:PATH instead"),
         };
-        KernelError::new(fault, format!("cannot fetch descriptor {fd} of process {pid}: {why} ({errno})"), remedy)
+        let number = Number::from_linux(errno.raw_os_error());
+        KernelError::new(fault, format!("cannot fetch descriptor {fd} of process {pid}: {why} ({number})"), remedy)
             .with(errno)
     };
     let (Some(pid), Ok(fd)) = (i32::try_from(pid).ok().and_then(Pid::from_raw), i32::try_from(fd)) else {
