@@ -23,7 +23,9 @@ pub mod session;
 pub mod state;
 pub mod stream;
 
-pub use device::{Bitmap, CallError, Device, Errno, Filled, IovaRange, Memory, PreCopyInfo, Protocol, Then, Tracker};
+pub use device::{
+    Bitmap, CallError, Device, Errno, Filled, IovaRange, Memory, PreCopyInfo, Protocol, Runs, Then, Tracker,
+};
 pub use estimate::Estimate;
 pub use event::{Event, EventKind};
 pub use passport::Passport;

@@ -38,7 +38,7 @@ fn it_does_what_a_list_of_booleans_does() {
                 // Pages beyond the end on purpose: they are ignored.
                 let page = dice.roll(pages + 70);
                 let what = format!("seed {seed}, step {step}");
-                match dice.roll(12) {
+                match dice.roll(14) {
                     0..4 => {
                         bitmap.set(page);
                         plain.iter_mut().skip(at(page)).take(1).for_each(|marked| *marked = true);
@@ -62,6 +62,27 @@ fn it_does_what_a_list_of_booleans_does() {
                     7..9 => {
                         let expected = (page..pages).find(|one| plain[at(*one)]);
                         assert_eq!(bitmap.next(page), expected, "{what}: next from {page} of {pages}");
+                    }
+                    9 => {
+                        let count = dice.roll(pages + 70);
+                        bitmap.set_run(page, count);
+                        plain.iter_mut().skip(at(page)).take(at(count)).for_each(|marked| *marked = true);
+                    }
+                    10 => {
+                        let words: Vec<u64> =
+                            (0..dice.roll(5)).map(|_| dice.roll(u64::MAX) & dice.roll(u64::MAX)).collect();
+                        let (from, count) = (dice.roll(200), dice.roll(200));
+                        bitmap.merge_at(page, &words, from, count);
+                        let bit = |bit: u64| words.get(at(bit / 64)).is_some_and(|word| word >> (bit % 64) & 1 != 0);
+                        let marks = (from..from + count).map(bit);
+                        plain.iter_mut().skip(at(page)).zip(marks).for_each(|(marked, mark)| *marked |= mark);
+                    }
+                    11 => {
+                        let listed: Vec<u64> = bitmap.runs().flat_map(|(first, count)| first..first + count).collect();
+                        let expected: Vec<u64> = (0..pages).filter(|one| plain[at(*one)]).collect();
+                        assert_eq!(listed, expected, "{what}: runs of {pages}");
+                        let runs: Vec<_> = bitmap.runs().collect();
+                        assert!(runs.windows(2).all(|pair| pair[0].0 + pair[0].1 < pair[1].0), "{what}: {runs:?}");
                     }
                     _ => {
                         let most = dice.roll(pages + 2) + 1;
@@ -122,6 +143,7 @@ fn bits_beyond_the_last_page_mean_nothing() {
         let mut kernel = Bitmap::new(pages);
         kernel.words_mut().fill(u64::MAX);
         assert_eq!(kernel.next(pages), None, "{pages} pages");
+        assert_eq!(kernel.runs().collect::<Vec<_>>(), [(0, pages)]);
         assert!(!kernel.get(pages));
 
         let mut merged = Bitmap::new(pages);
@@ -146,6 +168,7 @@ fn count_and_emptiness_ignore_bits_beyond_the_last_page() {
         let mut kernel = Bitmap::new(pages);
         *kernel.words_mut().last_mut().expect("one word at least") = !0 << (pages % 64);
         assert_eq!((kernel.count(), kernel.is_empty()), (0, true), "{pages} pages, and a tracker that sets more");
+        assert_eq!(kernel.runs().next(), None);
     }
 }
 

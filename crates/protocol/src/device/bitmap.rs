@@ -98,12 +98,60 @@ impl Bitmap {
     /// and its length in pages.
     pub fn take_run(&mut self, from: u64, most: u64) -> Option<(u64, u64)> {
         let first = self.next(from)?;
+        let limit = first.saturating_add(most).min(self.pages);
         let mut end = first;
-        while end - first < most && self.get(end) {
-            self.clear(end);
-            end += 1;
+        while end < limit {
+            let marked = u64::from((!(self.words[word(end)] >> (end % 64))).trailing_zeros()).min(64 - end % 64);
+            end += marked;
+            if marked == 0 || end % 64 != 0 {
+                break;
+            }
         }
-        Some((first, end - first))
+        let count = end.min(limit) - first;
+        self.each_word(first, count, |word, mask| *word &= !mask);
+        Some((first, count))
+    }
+
+    /// Marks `count` pages from `first` on. Pages beyond the end are ignored.
+    pub fn set_run(&mut self, first: u64, count: u64) {
+        self.each_word(first, count, |word, mask| *word |= mask);
+    }
+
+    /// Marks what `words` mark, which are another piece of the same memory: page `at` is their bit `from`, and so on for
+    /// `count` pages. Pages beyond either end are ignored.
+    ///
+    /// ```
+    /// use vfio_migration_protocol::Bitmap;
+    /// let mut dirty = Bitmap::new(100);
+    /// dirty.merge_at(60, &[0b101, 1], 0, 128);
+    /// assert_eq!(dirty.runs().collect::<Vec<_>>(), [(60, 1), (62, 1)]);
+    /// ```
+    pub fn merge_at(&mut self, at: u64, words: &[u64], from: u64, count: u64) {
+        let mut bit = from;
+        let there = (words.len() as u64).saturating_mul(64).saturating_sub(from);
+        let count = count.min(there);
+        self.each_word(at, count, |word, mask| {
+            let bits = two_words(words, bit) << mask.trailing_zeros();
+            *word |= bits & mask;
+            bit += u64::from(mask.count_ones());
+        });
+    }
+
+    /// All runs of marked pages in order, as long as they are: first page and length in pages. Read at the speed of
+    /// memory where few are marked.
+    pub fn runs(&self) -> Runs<'_> {
+        Runs { words: self.words.iter(), pages: self.pages, base: 0, edges: 0, last: 0, start: None }
+    }
+
+    /// Shows every word in which pages of a run lie, with a bit set for each of them.
+    fn each_word(&mut self, first: u64, count: u64, mut change: impl FnMut(&mut u64, u64)) {
+        let end = first.saturating_add(count).min(self.pages);
+        let mut page = first;
+        while page < end {
+            let here = (end - page).min(64 - page % 64);
+            change(&mut self.words[word(page)], u64::MAX >> (64 - here) << (page % 64));
+            page += here;
+        }
     }
 
     fn trim(&mut self) {
@@ -115,4 +163,53 @@ impl Bitmap {
 
 fn word(page: u64) -> usize {
     usize::try_from(page / 64).expect("a page below the length lies in a word that exists")
+}
+
+/// The 64 bits from `bit` on; those beyond the end are clear.
+fn two_words(words: &[u64], bit: u64) -> u64 {
+    let (index, shift) = (word(bit), bit % 64);
+    let at = |index: usize| words.get(index).copied().unwrap_or(0);
+    let low = at(index) >> shift;
+    if shift == 0 { low } else { low | at(index + 1) << (64 - shift) }
+}
+
+/// The runs of marked pages of a [`Bitmap`], by [`Bitmap::runs`].
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    words: core::slice::Iter<'a, u64>,
+    pages: u64,
+    /// The page behind those of the current word.
+    base: u64,
+    /// A bit for each page of the current word that is marked otherwise than the one before it, and not yet seen.
+    edges: u64,
+    /// How the last page of the current word is marked.
+    last: u64,
+    /// Where the run began that has not ended yet.
+    start: Option<u64>,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = (u64, u64);
+
+    fn next(&mut self) -> Option<(u64, u64)> {
+        loop {
+            while self.edges == 0 {
+                let Some(word) = self.words.next() else {
+                    let first = self.start.take().filter(|first| *first < self.pages)?;
+                    return Some((first, self.pages - first));
+                };
+                self.edges = word ^ (word << 1 | self.last);
+                self.last = word >> 63;
+                self.base += 64;
+            }
+            let page = self.base - 64 + u64::from(self.edges.trailing_zeros());
+            self.edges &= self.edges - 1;
+            match self.start.take() {
+                None => self.start = Some(page),
+                // Bits beyond the last page are a tracker's own affair.
+                Some(first) if first < self.pages => return Some((first, page.min(self.pages) - first)),
+                Some(_) => return None,
+            }
+        }
+    }
 }

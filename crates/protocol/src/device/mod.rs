@@ -4,7 +4,7 @@ mod bitmap;
 mod errno;
 mod memory;
 
-pub use bitmap::Bitmap;
+pub use bitmap::{Bitmap, Runs};
 pub use errno::{CallError, Errno};
 pub use memory::{IovaRange, Memory, Tracker};
 

@@ -78,12 +78,14 @@ impl MemoryPages {
         self.reports = self.reports.saturating_sub(1);
         self.ask_at = now + poll_interval;
         let Some((bits, bits_size)) = bits else { return };
-        let mut bit = bits.next(0);
-        while let Some(page) = bit {
-            let first = page.saturating_mul(bits_size) / self.page_size;
-            let last = ((page + 1).saturating_mul(bits_size) - 1) / self.page_size;
-            (first..=last.min(self.dirty.pages())).for_each(|page| self.dirty.set(page));
-            bit = bits.next(page + 1);
+        if bits_size == self.page_size {
+            self.dirty.merge(bits);
+        } else {
+            for (first, count) in bits.runs() {
+                let from = first.saturating_mul(bits_size) / self.page_size;
+                let to = (first + count).saturating_mul(bits_size).div_ceil(self.page_size);
+                self.dirty.set_run(from, to - from);
+            }
         }
         if self.reports == 0 {
             self.last_round = self.dirty.count();
