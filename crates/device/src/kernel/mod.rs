@@ -30,6 +30,7 @@ mod passed;
 mod passport;
 mod receive;
 mod reserve;
+pub mod tracker;
 
 pub use descriptor::{Kind, kind};
 pub use holding::Holding;
