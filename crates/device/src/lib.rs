@@ -35,4 +35,4 @@ mod model;
 pub mod sysfs;
 
 pub use address::{Address, By, Fault, KernelAddress, KernelError, OpenError, OpenOptions, Opened, Place, Token, open};
-pub use model::{Guest, ModelHandle};
+pub use model::{Guest, ModelHandle, Stopped};

@@ -6,7 +6,7 @@ mod world;
 
 use core::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vfio_migration_model::{
     CallKind, FaultPlan, GroundTruth, GuestMemory, Model, ModelTracker, Port, Proof, Register, Settings,
@@ -32,9 +32,10 @@ pub(crate) fn open(settings: &Settings, memory: Option<GuestMemory>) -> Result<O
     let tracker = model.tracker().map(|tracker| TrackerBackend { tracker, delays: Arc::clone(&delays) });
     let (passport, capabilities, table) = (model.passport().clone(), model.capabilities(), model.table());
     let world = Arc::new(World::start(model).map_err(OpenError::Thread)?);
-    let handle = ModelHandle { world: Arc::clone(&world), delays: Arc::clone(&delays) };
+    let stopped = Arc::default();
+    let handle = ModelHandle { world: Arc::clone(&world), delays: Arc::clone(&delays), stopped: Arc::clone(&stopped) };
     Ok(Opened {
-        device: Box::new(DeviceBackend { world, delays, passport, capabilities, table }),
+        device: Box::new(DeviceBackend { world, delays, stopped, passport, capabilities, table }),
         trackers: tracker.into_iter().map(|tracker| Box::new(tracker) as Box<dyn Tracker>).collect(),
         model: Some(handle),
         #[cfg(target_os = "linux")]
@@ -68,6 +69,16 @@ pub(crate) fn open(settings: &Settings, memory: Option<GuestMemory>) -> Result<O
 pub struct ModelHandle {
     world: Arc<World>,
     delays: Arc<Delays>,
+    stopped: Arc<Mutex<Option<Stopped>>>,
+}
+
+/// What a device held when it last entered stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// As one number to compare.
+    pub proof: Proof,
+    /// In how many ticks it had run.
+    pub counter: u64,
 }
 
 impl fmt::Debug for ModelHandle {
@@ -96,6 +107,12 @@ impl ModelHandle {
     /// In how many ticks the device ran, wherever it was.
     pub fn counter(&self) -> u64 {
         self.with(|model| model.register(Register::Counter))
+    }
+
+    /// What the device held when it last was asked to stop and did. A restored device has then loaded everything, and
+    /// does not run yet: no hook is called at that moment.
+    pub fn stopped(&self) -> Option<Stopped> {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The guest memory that the device's DMA writes to.
@@ -152,6 +169,7 @@ impl ModelHandle {
 struct DeviceBackend {
     world: Arc<World>,
     delays: Arc<Delays>,
+    stopped: Arc<Mutex<Option<Stopped>>>,
     passport: Passport,
     capabilities: Capabilities,
     table: Table,
@@ -184,7 +202,14 @@ impl Device for DeviceBackend {
     }
 
     fn set_state(&mut self, to: State) -> Result<(), CallError> {
-        self.call(|model| model.set_state(to))
+        self.call(|model| {
+            model.set_state(to)?;
+            if to == State::Stop {
+                let seen = Stopped { proof: model.proof(), counter: model.register(Register::Counter) };
+                *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+            }
+            Ok(())
+        })
     }
 
     fn reset(&mut self) -> Result<(), CallError> {

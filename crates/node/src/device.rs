@@ -14,7 +14,7 @@ use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracke
 use crate::cleanup::{Live, end_with_environment};
 use crate::descriptor;
 use crate::error::{call_failed, closed, not_opened};
-use crate::model::{BindingGuestMemory, BindingModel, Stopped, Witness};
+use crate::model::{BindingGuestMemory, BindingModel};
 use crate::promise::Answer;
 use crate::view::{View, count_buffer};
 
@@ -60,7 +60,7 @@ pub struct BindingDevice {
     protocol: &'static str,
     capabilities: Capabilities,
     passport: Vec<BindingPassportEntry>,
-    model: Option<(ModelHandle, Stopped)>,
+    model: Option<ModelHandle>,
 }
 
 /// How a device is opened.
@@ -144,7 +144,7 @@ impl BindingDevice {
     /// The world around a software device, if it is one.
     #[napi(getter)]
     pub fn model(&self) -> Option<BindingModel> {
-        self.model.clone().map(|(model, stopped)| BindingModel::new(model, stopped))
+        self.model.clone().map(BindingModel::new)
     }
 
     /// Asks for the device's state.
@@ -247,11 +247,7 @@ impl BindingDevice {
 impl BindingDevice {
     /// On JavaScript's thread.
     pub(crate) fn new(env: Env, address: String, opened: Opened) -> Result<Self, Error> {
-        let Opened { mut device, trackers, model, .. } = opened;
-        let model = model.map(|model| (model, Stopped::default()));
-        if let Some((model, stopped)) = &model {
-            device = Box::new(Witness::new(device, model.clone(), stopped.clone()));
-        }
+        let Opened { device, trackers, model, .. } = opened;
         let capabilities = device.capabilities();
         let passport = device.passport().entries().iter().map(|entry| BindingPassportEntry {
             key: entry.key.clone(),

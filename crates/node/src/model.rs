@@ -1,15 +1,10 @@
 //! The software device's own face, for tests and the demo: its guest, its memory, and what it knows for certain.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use napi::Env;
 use napi::bindgen_prelude::{BigInt, BigUint64Array, Object};
 use napi_derive::napi;
-use vfio_migration::device::ModelHandle;
-use vfio_migration::protocol::Protocol;
-use vfio_migration::{
-    CallError, Capabilities, Code, Device, Error, Estimate, Filled, Passport, PreCopyInfo, State, Table,
-};
+use vfio_migration::device::{ModelHandle, Stopped};
+use vfio_migration::{Code, Error};
 use vfio_migration_model::{Fault, FaultPlan, GuestMemory};
 
 use crate::error::BindingError;
@@ -21,88 +16,15 @@ pub struct BindingGuestMemory(GuestMemory);
 
 /// The world around a software device.
 #[napi]
-pub struct BindingModel(ModelHandle, Stopped);
+pub struct BindingModel(ModelHandle);
 
 /// What a device held when it last entered stop.
 #[napi(object, object_from_js = false)]
-#[derive(Clone)]
 pub struct BindingStopped {
     /// As a proof.
     pub proof: String,
     /// In how many ticks it had run.
     pub counter: u64,
-}
-
-/// Where a [`Witness`] writes down what it saw.
-pub(crate) type Stopped = Arc<Mutex<Option<BindingStopped>>>;
-
-/// A software device, and somebody who looks at it at the one moment at which no hook is called: it has left
-/// resuming, and does not run yet.
-pub(crate) struct Witness {
-    device: Box<dyn Device>,
-    model: ModelHandle,
-    stopped: Stopped,
-}
-
-impl Witness {
-    pub(crate) fn new(device: Box<dyn Device>, model: ModelHandle, stopped: Stopped) -> Self {
-        Self { device, model, stopped }
-    }
-}
-
-impl Device for Witness {
-    fn passport(&self) -> &Passport {
-        self.device.passport()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.device.capabilities()
-    }
-
-    fn protocol(&self) -> Protocol {
-        self.device.protocol()
-    }
-
-    fn table(&self) -> Table {
-        self.device.table()
-    }
-
-    fn state(&mut self) -> Result<State, CallError> {
-        self.device.state()
-    }
-
-    fn set_state(&mut self, to: State) -> Result<(), CallError> {
-        self.device.set_state(to)?;
-        if to == State::Stop {
-            let seen = BindingStopped { proof: self.model.proof().to_string(), counter: self.model.counter() };
-            *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self) -> Result<(), CallError> {
-        self.device.reset()
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Result<Filled, CallError> {
-        self.device.read(into)
-    }
-
-    fn write(&mut self, data: &[u8], segment_end: bool) -> Result<usize, CallError> {
-        self.device.write(data, segment_end)
-    }
-
-    fn pre_copy_info(&mut self) -> Result<PreCopyInfo, CallError> {
-        self.device.pre_copy_info()
-    }
-
-    fn data_size(&mut self) -> Result<Estimate, CallError> {
-        self.device.data_size()
-    }
-
-    fn resets(&self) -> Option<u64> {
-        self.device.resets()
-    }
 }
 
 #[napi]
@@ -175,7 +97,7 @@ impl BindingModel {
     /// What the device held when it last entered stop: after a restore, before it ran.
     #[napi(getter)]
     pub fn stopped(&self) -> Option<BindingStopped> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.stopped().map(|Stopped { proof, counter }| BindingStopped { proof: proof.to_string(), counter })
     }
 
     /// How many pages of the memory do not hold what this device last wrote to them.
@@ -218,8 +140,8 @@ impl BindingModel {
 }
 
 impl BindingModel {
-    pub(crate) fn new(model: ModelHandle, stopped: Stopped) -> Self {
-        Self(model, stopped)
+    pub(crate) fn new(model: ModelHandle) -> Self {
+        Self(model)
     }
 }
 

@@ -6,11 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use vfio_migration::device::{ModelHandle, open};
-use vfio_migration::{
-    CallError, Capabilities, Device, Estimate, Filled, Finished, Outcome, Passport, PreCopyInfo, RestoreBuilder,
-    RestoreOptions, SaveBuilder, SaveOptions, State, Table,
-};
-use vfio_migration_model::{GuestMemory, Proof};
+use vfio_migration::{Finished, Outcome, RestoreBuilder, RestoreOptions, SaveBuilder, SaveOptions, State};
+use vfio_migration_model::GuestMemory;
 
 /// Bytes of guest memory at each end.
 pub(crate) const MEMORY: u64 = 2 << 20;
@@ -31,16 +28,8 @@ pub(crate) struct Target {
     pub(crate) restore: RestoreBuilder,
     pub(crate) model: ModelHandle,
     pub(crate) heard: Arc<Mutex<Vec<String>>>,
-    /// What the device and the memory held once everything was loaded and nothing ran yet.
-    pub(crate) arrived: Arc<Mutex<Option<Arrived>>>,
-}
-
-/// What a device and the guest's memory hold.
-#[derive(Clone)]
-pub(crate) struct Arrived {
-    pub(crate) proof: Proof,
-    /// One number a page.
-    pub(crate) digests: Vec<u64>,
+    /// What each page of the guest's memory held once everything was loaded and nothing ran yet.
+    pub(crate) digests: Arc<Mutex<Option<Vec<u64>>>>,
 }
 
 pub(crate) fn origin(settings: &str, options: SaveOptions) -> Origin {
@@ -71,14 +60,13 @@ pub(crate) fn target(settings: &str, options: RestoreOptions) -> Target {
     let memory = GuestMemory::new(0x1_0000_0000, MEMORY).unwrap();
     let opened = open(&format!("model:{settings}"), Some(memory.clone())).unwrap();
     let model = opened.model.unwrap();
-    let (heard, arrived) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
-    let witness =
-        Witness { device: opened.device, model: model.clone(), memory: memory.clone(), arrived: Arc::clone(&arrived) };
+    let (heard, digests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
     let mut restore = RestoreBuilder::new(options);
-    restore.device("gpu0", Box::new(witness)).memory("ram", Box::new(memory.clone()));
-    let words = Arc::clone(&heard);
+    restore.device("gpu0", opened.device).memory("ram", Box::new(memory.clone()));
+    let (words, seen) = (Arc::clone(&heard), Arc::clone(&digests));
     restore.on_configure(move || {
         words.lock().unwrap().push("configure".into());
+        *seen.lock().unwrap() = Some(memory.page_digests());
         Ok(())
     });
     let (guest, words) = (model.guest(), Arc::clone(&heard));
@@ -87,7 +75,7 @@ pub(crate) fn target(settings: &str, options: RestoreOptions) -> Target {
         guest.resume();
         Ok(())
     });
-    Target { restore, model, heard, arrived }
+    Target { restore, model, heard, digests }
 }
 
 impl Origin {
@@ -141,8 +129,9 @@ pub(crate) fn assert_moved(origin: &Origin, saved: &Finished, target: &Target, r
 
 /// What arrived is what the source holds, page by page, and the counter went on from there.
 pub(crate) fn assert_identical(origin: &Origin, target: &Target) {
-    let Arrived { proof, digests } = target.arrived.lock().unwrap().clone().expect("everything was loaded");
-    assert_eq!(proof, origin.model.proof(), "the device's data");
+    let stopped = target.model.stopped().expect("everything was loaded");
+    let digests = target.digests.lock().unwrap().clone().expect("everything was loaded");
+    assert_eq!(stopped.proof, origin.model.proof(), "the device's data");
     assert_eq!(origin.memory.pages_unlike(&digests), Vec::<u64>::new(), "guest memory, page by page");
     assert!(target.model.counter() >= origin.model.counter(), "the counter goes on");
     assert_eq!((origin.model.resets(), target.model.resets()), (0, 0));
@@ -205,65 +194,5 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A device that remembers what it and the memory held when it had loaded everything.
-struct Witness {
-    device: Box<dyn Device>,
-    model: ModelHandle,
-    memory: GuestMemory,
-    arrived: Arc<Mutex<Option<Arrived>>>,
-}
-
-impl Device for Witness {
-    fn passport(&self) -> &Passport {
-        self.device.passport()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.device.capabilities()
-    }
-
-    fn table(&self) -> Table {
-        self.device.table()
-    }
-
-    fn state(&mut self) -> Result<State, CallError> {
-        self.device.state()
-    }
-
-    fn set_state(&mut self, to: State) -> Result<(), CallError> {
-        let loaded = to == State::Stop && self.device.state() == Ok(State::Resuming);
-        self.device.set_state(to)?;
-        if loaded {
-            let (proof, digests) = (self.model.proof(), self.memory.page_digests());
-            *self.arrived.lock().unwrap() = Some(Arrived { proof, digests });
-        }
-        Ok(())
-    }
-
-    fn reset(&mut self) -> Result<(), CallError> {
-        self.device.reset()
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Result<Filled, CallError> {
-        self.device.read(into)
-    }
-
-    fn write(&mut self, data: &[u8], segment_end: bool) -> Result<usize, CallError> {
-        self.device.write(data, segment_end)
-    }
-
-    fn pre_copy_info(&mut self) -> Result<PreCopyInfo, CallError> {
-        self.device.pre_copy_info()
-    }
-
-    fn data_size(&mut self) -> Result<Estimate, CallError> {
-        self.device.data_size()
-    }
-
-    fn resets(&self) -> Option<u64> {
-        self.device.resets()
     }
 }

@@ -41,7 +41,7 @@ fn when_the_log_loses_a_page() {
     let (origin, saved, target, restored) = run(",fault=tracker-report@1+:lost-page", "");
     assert_eq!((saved.failure, restored.failure), (None, None));
     assert!(!is_identical(&origin, &target));
-    let digests = target.arrived.lock().unwrap().clone().unwrap().digests;
+    let digests = target.digests.lock().unwrap().clone().unwrap();
     assert!(!origin.memory.pages_unlike(&digests).is_empty());
 }
 

@@ -30,8 +30,8 @@ fn destination() {
         }
     }
     let finished = session.wait();
-    let arrived = target.arrived.lock().unwrap().clone();
-    let (proof, digests) = arrived.map(|arrived| (arrived.proof.to_string(), arrived.digests)).unzip();
+    let proof = target.model.stopped().map(|stopped| stopped.proof.to_string());
+    let digests = target.digests.lock().unwrap().clone();
     let counter = target.model.counter();
     let moved = finished.report.outcome == Outcome::Completed;
     println!(
