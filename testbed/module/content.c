@@ -54,6 +54,7 @@ u64 tdev_generations_sum(const struct testdev *t)
 	return sum;
 }
 
+/* Makes the device new, but for its secret. */
 int tdev_resize(struct testdev *t, u64 size)
 {
 	u32 *generations;
@@ -72,6 +73,7 @@ int tdev_resize(struct testdev *t, u64 size)
 	}
 	swap(t->content.generations, generations);
 	t->content.size = size;
+	memset(&t->content.registers, 0, sizeof(t->content.registers));
 	mutex_unlock(&t->lock);
 	vfree(generations);
 	return 0;

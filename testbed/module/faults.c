@@ -29,17 +29,18 @@ void tdev_fault_release(struct testdev *t)
 	wake_up_all(&t->released);
 }
 
+/* By the clock, not by ticks: a delay is never shorter than it was asked for. */
 static int tdev_wait(struct testdev *t, const struct tdev_fault *effect)
 {
-	unsigned long jiffies = msecs_to_jiffies(effect->argument);
+	ktime_t time = ms_to_ktime(effect->argument);
 	u32 releases = READ_ONCE(t->releases);
 
 	if (effect->action == TDEV_DELAY) {
-		wait_event_timeout(t->released, READ_ONCE(t->releases) != releases, jiffies);
+		wait_event_hrtimeout(t->released, READ_ONCE(t->releases) != releases, time);
 		return 0;
 	}
-	if (wait_event_interruptible_timeout(t->released, READ_ONCE(t->releases) != releases,
-					     jiffies) < 0)
+	if (wait_event_interruptible_hrtimeout(t->released, READ_ONCE(t->releases) != releases,
+					       time) == -ERESTARTSYS)
 		return -EINTR;
 	return 0;
 }
