@@ -43,9 +43,9 @@ fn says(answer: &(Fault, String), fault: Fault, words: &[&str]) {
 fn a_device_that_is_not_there_is_named() {
     let host = FakeHost::new("refused-absent");
     host.pci(PCI, Some("vfio-pci"), 40, 0);
-    says(&on(&host, "vfio:0000:01:00.0"), Fault::Usage, &["no device vfio:0000:01:00.0", "ls /sys/bus/pci/devices"]);
-    says(&on(&host, &format!("mdev:{MDEV}")), Fault::Usage, &[MDEV, "ls /sys/bus/mdev/devices"]);
-    says(&on(&host, "vfio:platform/x.0"), Fault::Usage, &["vfio:platform/x.0", "ls /sys/bus/platform/devices"]);
+    says(&on(&host, "vfio:0000:01:00.0"), Fault::Host, &["no device vfio:0000:01:00.0", "ls /sys/bus/pci/devices"]);
+    says(&on(&host, &format!("mdev:{MDEV}")), Fault::Host, &[MDEV, "ls /sys/bus/mdev/devices"]);
+    says(&on(&host, "vfio:platform/x.0"), Fault::Host, &["vfio:platform/x.0", "ls /sys/bus/platform/devices"]);
 }
 
 #[test]
@@ -84,14 +84,13 @@ fn what_the_host_lacks_is_named() {
 
 #[test]
 fn a_path_that_is_no_node_is_not_opened() {
-    for (path, words) in
-        [("/nonexistent/vfio0", "does not exist"), ("/dev/null", "is no VFIO device"), ("/proc/cmdline", "is no")]
-    {
-        says(
-            &refused(&format!("cdev:{path}"), OpenOptions::default()),
-            Fault::Usage,
-            &[path, words, "/dev/vfio/devices"],
-        );
+    for (path, fault, words) in [
+        ("/nonexistent/vfio0", Fault::Host, "does not exist"),
+        ("/dev/null", Fault::Unsupported, "is no VFIO device"),
+        ("/proc/cmdline", Fault::Unsupported, "is no VFIO device"),
+    ] {
+        let answer = refused(&format!("cdev:{path}"), OpenOptions::default());
+        says(&answer, fault, &[path, words, "/dev/vfio/devices"]);
     }
 }
 
@@ -108,7 +107,7 @@ fn a_descriptor_of_another_kind_is_named() {
     ];
     for (words, fd) in others {
         let error = kernel::take(fd, Vec::new(), None).unwrap_err();
-        assert_eq!(error.fault, Fault::Usage);
+        assert_eq!(error.fault, Fault::Unsupported);
         assert!(error.what.ends_with(&format!("is {words}, not a VFIO device")), "{error}");
     }
     says(&refused("fd:0", OpenOptions::default()), Fault::Usage, &["nobody gave its owner"]);
@@ -161,7 +160,7 @@ fn a_program_that_hands_over_something_else_is_named() {
     let talks = socket("talks", |mut socket| socket.write_all(b"hello").unwrap());
     says(&open(&talks), Fault::Usage, &["a message without descriptors"]);
     let pipe = socket("pipe", |socket| send(&socket, &[rustix::pipe::pipe().unwrap().0.as_fd()]));
-    says(&open(&pipe), Fault::Usage, &["is a pipe, not a VFIO device"]);
+    says(&open(&pipe), Fault::Unsupported, &["is a pipe, not a VFIO device"]);
     let many = socket("many", |socket| {
         let null = File::open("/dev/null").unwrap();
         send(&socket, &[null.as_fd(); 16]);
@@ -174,7 +173,7 @@ fn a_process_without_the_descriptor_is_named() {
     let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
     let of = |pid: u32, fd: u32| refused(&format!("pidfd:{pid}:{fd}"), OpenOptions::default());
     says(&of(child.id(), 77), Fault::Usage, &["the process has no such descriptor", "EBADF"]);
-    says(&of(child.id(), 0), Fault::Usage, &["the character device null, not a VFIO device"]);
+    says(&of(child.id(), 0), Fault::Unsupported, &["the character device null, not a VFIO device"]);
     child.kill().unwrap();
     child.wait().unwrap();
     says(&of(child.id(), 0), Fault::Usage, &["there is no such process", "name a process that runs"]);

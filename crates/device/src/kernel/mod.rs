@@ -204,7 +204,7 @@ fn capabilities(kept: &Kept, sysfs: Option<&SysDevice>, from: &str) -> Result<Ca
 fn find(host: &Host, place: &Place) -> Result<SysDevice, KernelError> {
     let absent = |list: &str| {
         let remedy = format!("'ls {list}' shows those that there are");
-        KernelError::new(Fault::Usage, format!("this host has no device {place}"), remedy)
+        KernelError::new(Fault::Host, format!("this host has no device {place}"), remedy)
     };
     match place {
         Place::Pci(bdf) => host.pci(*bdf).ok_or_else(|| absent("/sys/bus/pci/devices")),
@@ -218,23 +218,23 @@ fn find(host: &Host, place: &Place) -> Result<SysDevice, KernelError> {
 /// The device of a node, found without opening it: opening a node of another kind may do anything.
 fn node_of(host: &Host, path: &Path) -> Result<SysDevice, KernelError> {
     let shown = path.display();
-    let no_node = |what: &str| {
+    let no_node = |fault, what: &str| {
         let remedy =
             "nodes of VFIO devices are in /dev/vfio/devices; kernels without IOMMUFD have none: use vfio: or mdev:";
-        KernelError::new(Fault::Usage, format!("{shown} {what}"), remedy)
+        KernelError::new(fault, format!("{shown} {what}"), remedy)
     };
     let stat = stat(path).map_err(|errno| match errno {
-        Errno::NOENT | Errno::NOTDIR => no_node("does not exist").with(errno),
-        errno => no_node(&format!("cannot be looked at: {errno}")).with(errno),
+        Errno::NOENT | Errno::NOTDIR => no_node(Fault::Host, "does not exist").with(errno),
+        errno => no_node(Fault::Host, &format!("cannot be looked at: {errno}")).with(errno),
     })?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
-        return Err(no_node("is no VFIO device"));
+        return Err(no_node(Fault::Unsupported, "is no VFIO device"));
     }
     match host.character_device(major(stat.st_rdev), minor(stat.st_rdev)) {
         Some((class, name)) if class == "vfio-dev" => {
-            host.cdev(&name).ok_or_else(|| no_node(&format!("is {name}, which sysfs does not know")))
+            host.cdev(&name).ok_or_else(|| no_node(Fault::Host, &format!("is {name}, which sysfs does not know")))
         }
-        _ => Err(no_node("is no VFIO device")),
+        _ => Err(no_node(Fault::Unsupported, "is no VFIO device")),
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn sort(
 
 fn no_device(from: &str, what: &str) -> KernelError {
     KernelError::new(
-        Fault::Usage,
+        Fault::Unsupported,
         format!("{from} is {what}, not a VFIO device"),
         "hand over the descriptor of the device itself: what VFIO_GROUP_GET_DEVICE_FD gave, or a node in /dev/vfio/devices",
     )
