@@ -41,7 +41,8 @@ pub struct OpenOptions {
 pub struct Opened {
     /// Its migration interface.
     pub device: Box<dyn Device>,
-    /// What reports the pages of guest memory that the device wrote to; empty if it has no dirty tracking.
+    /// What reports the pages of guest memory that the device wrote to; empty if it has no dirty tracking. They keep the
+    /// device open.
     pub trackers: Vec<Box<dyn Tracker>>,
     /// The world around a software device: its guest, and what it knows for certain.
     pub model: Option<ModelHandle>,

@@ -1,7 +1,7 @@
 //! Who holds a device, and with what.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
 use vfio_migration_protocol::State;
@@ -15,6 +15,16 @@ use crate::address::By;
 pub(super) struct Kept {
     pub(super) device: OwnedFd,
     pub(super) beside: Beside,
+}
+
+/// The device itself, for whoever makes calls on it.
+#[derive(Debug)]
+pub(super) struct KeptDevice(pub(super) Arc<Kept>);
+
+impl AsFd for KeptDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.device.as_fd()
+    }
 }
 
 /// What is kept beside a device.

@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, major, minor, stat};
 use rustix::io::Errno;
-use vfio_migration_protocol::{Capabilities, Device, State};
+use vfio_migration_protocol::{Capabilities, Device, State, Tracker};
 use vfio_migration_uapi::feature::{self, Operation};
 use vfio_migration_uapi::layout;
 
@@ -50,8 +50,9 @@ use crate::sysfs::{Host, SysDevice};
 use cdev::Bound;
 use fsm::Fsm;
 use group::Group;
-use holding::{Beside, Kept};
+use holding::{Beside, Kept, KeptDevice};
 use ioctls::Ioctls;
+use tracker::{DeviceLog, Whose};
 
 /// Takes a device that the caller has open. `beside` is what it needs to go on working and what belongs to it: its
 /// container or its iommufd; it is kept open and not touched. `place` says which device it is, for kernels that do not say
@@ -141,6 +142,10 @@ fn finish(kept: Kept, sysfs: Option<&SysDevice>, by: Option<By>, from: &str) -> 
     let passport = passport::passport(sysfs, &kept.device);
     let kept = Arc::new(kept);
     let weak = Arc::downgrade(&kept);
+    let mut trackers: Vec<Box<dyn Tracker>> = Vec::new();
+    if capabilities.has(Capabilities::DIRTY_TRACKING) {
+        trackers.push(Box::new(DeviceLog::new(KeptDevice(Arc::clone(&kept)), Whose::Ours)));
+    }
     let mut device = Fsm::new(Ioctls(kept), passport, capabilities);
     let failed = |what: &str, error: &vfio_migration_protocol::CallError| KernelError {
         fault: Fault::Device,
@@ -170,7 +175,7 @@ fn finish(kept: Kept, sysfs: Option<&SysDevice>, by: Option<By>, from: &str) -> 
     }
     let reset_by_kernel = by.is_some() && sysfs.is_some_and(SysDevice::is_reset_by_opening);
     let holding = Holding { kept: weak, by, found, reset_by_us: !free, reset_by_kernel };
-    Ok(Opened { device: Box::new(device), trackers: Vec::new(), model: None, kernel: Some(holding) })
+    Ok(Opened { device: Box::new(device), trackers, model: None, kernel: Some(holding) })
 }
 
 fn capabilities(kept: &Kept, sysfs: Option<&SysDevice>, from: &str) -> Result<Capabilities, KernelError> {
