@@ -102,6 +102,7 @@ const runOne = async (name, share, run) => {
     )
     if (counted.failed === 0) return
     failures.push(where)
+    if (values.verbose) return
     const log = ended.log.trim().split('\n').slice(-80).join('\n')
     console.error(`${ended.stdout}\n${ended.stderr}\nthe end of the kernel's log:\n${log}`)
   } catch (error) {

@@ -24,8 +24,8 @@ test('every module of the set is at hand', () => {
   for (const name of order) assert.ok(existsSync(`${TESTBED_MODULES}/${name}.ko`), name)
 })
 
-test('an mtty opens by its group, and keeps what its port was sent over a close', () => {
-  const uuid = createMdev()
+test('an mtty opens by its group, and keeps what its port was sent over a close', (t) => {
+  const uuid = createMdev(t)
   assert.ok(existsSync(`/dev/vfio/${group(uuid)}`))
   uart(uuid, 0, 'send', 'kept')
   uart(uuid, 1, 'scratch', 77)

@@ -1,0 +1,24 @@
+// What mtty holds moves by the command line, with the addon in the machine: by group and by cdev, and between kernels.
+import { join } from 'node:path'
+import { testbed } from '../cache.mjs'
+
+/** In this order each kernel restores what the other has saved: 6.12 to 7.3, and back. */
+const machines = [
+  { kernel: '6.12', set: 'stock' },
+  { kernel: '7.3', set: 'stock' },
+  { kernel: '7.3', set: 'hybrid' },
+  { kernel: '6.12', set: 'hybrid' },
+]
+
+/** @type {import('../test.mjs').Suite} */
+export default {
+  what: 'what mtty holds moves by the command line',
+  needs: ['packages', 'native', 'typescript'],
+  builds: [{ package: 'testbed', bin: 'uart' }],
+  runs: ({ uart }) =>
+    machines.map((machine) => ({
+      ...machine,
+      env: { UART: uart },
+      command: ['node', '--test-reporter=tap', join(testbed, 'guest/mtty-moves.test.mjs')],
+    })),
+}
