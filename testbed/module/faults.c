@@ -8,19 +8,38 @@
 
 #include "testdev.h"
 
-static const char *const tdev_action_names[] = {
-	[TDEV_NONE] = "none",
-	[TDEV_ERRNO] = "errno",
-	[TDEV_LATE] = "late",
-	[TDEV_ERROR] = "error",
-	[TDEV_SHORT] = "short",
-	[TDEV_END] = "end",
-	[TDEV_CORRUPT] = "corrupt",
-	[TDEV_SWALLOW] = "swallow",
-	[TDEV_VALUE] = "value",
-	[TDEV_DELAY] = "delay",
-	[TDEV_BLOCK_FOR] = "block",
+#define TDEV_CALL(name) (1U << TDEV_CALL_##name)
+#define TDEV_STEPS (TDEV_CALL(SET_STATE) | TDEV_CALL(ARC))
+#define TDEV_MOVES (TDEV_CALL(READ) | TDEV_CALL(WRITE))
+
+/* An action that a kind of call knows nothing of would strike without a trace. */
+static const struct {
+	const char *name;
+	unsigned int calls;
+} tdev_actions[] = {
+	[TDEV_NONE] = { "none", 0 },
+	[TDEV_ERRNO] = { "errno", ~0U },
+	[TDEV_LATE] = { "late", TDEV_STEPS | TDEV_CALL(RESET) },
+	[TDEV_ERROR] = { "error", TDEV_STEPS | TDEV_MOVES | TDEV_CALL(PRECOPY_INFO) },
+	[TDEV_SHORT] = { "short", TDEV_MOVES },
+	[TDEV_END] = { "end", TDEV_CALL(READ) },
+	[TDEV_CORRUPT] = { "corrupt", TDEV_CALL(READ) },
+	[TDEV_SWALLOW] = { "swallow", TDEV_CALL(WRITE) },
+	[TDEV_VALUE] = { "value", TDEV_CALL(GET_STATE) | TDEV_CALL(DATA_SIZE) |
+				  TDEV_CALL(PRECOPY_INFO) },
+	[TDEV_DELAY] = { "delay", ~0U },
+	[TDEV_BLOCK_FOR] = { "block", ~0U },
 };
+
+static int tdev_action_of(const char *name, enum tdev_call call)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tdev_actions); i++)
+		if (!strcmp(name, tdev_actions[i].name))
+			return tdev_actions[i].calls & 1U << call ? i : -EINVAL;
+	return -EINVAL;
+}
 
 /* Ends every delay that is under way. */
 void tdev_fault_release(struct testdev *t)
@@ -158,14 +177,14 @@ int tdev_fault_parse(struct testdev *t, char *text)
 	if (ret < 0)
 		return ret;
 	fault.call = ret;
-	ret = match_string(tdev_action_names, ARRAY_SIZE(tdev_action_names), action);
+	ret = tdev_action_of(action, fault.call);
 	if (ret < 0)
 		return ret;
 	fault.action = ret;
 	fault.again = again;
 	if (arc && tdev_fault_arc_parse(&fault, arc))
 		return -EINVAL;
-	if (fault.action == TDEV_NONE || !tdev_fault_number(&fault, fields == 2))
+	if (!tdev_fault_number(&fault, fields == 2))
 		return -EINVAL;
 
 	ret = -ENOSPC;
@@ -202,6 +221,6 @@ void tdev_fault_show(struct testdev *t, struct seq_file *m)
 		if (f.from >= 0)
 			seq_printf(m, ":%s>%s", tdev_state_names[f.from], tdev_state_names[f.to]);
 		seq_printf(m, " %llu%s %s %lld struck %llu\n", f.left, f.again ? "+" : "",
-			   tdev_action_names[f.action], f.argument, f.struck);
+			   tdev_actions[f.action].name, f.argument, f.struck);
 	}
 }

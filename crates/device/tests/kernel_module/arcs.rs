@@ -133,3 +133,26 @@ fn the_state_ends_with_the_last_close_unless_it_is_kept() {
         }
     }
 }
+
+#[test]
+fn a_device_that_was_left_in_any_state_is_usable_again() {
+    let Some(bench) = Bench::take() else { return };
+    for state in State::ALL.into_iter().filter(|state| *state != State::Error) {
+        for data_fd_first in [true, false] {
+            let [from, to] = [0, 1].map(|number| OpenDevice::by_group(&bench.knobs[number]));
+            let left = to.try_to(state).unwrap_or_else(|error| panic!("to {state}: {error}"));
+            if data_fd_first {
+                drop(left);
+                drop(to);
+            } else {
+                drop(to);
+                // What outlives the device's fd has nothing more to say.
+                assert!(left.is_none_or(|fd| read(&fd, &mut [0; 64]).is_err()), "{state}");
+            }
+            let to = OpenDevice::by_group(&bench.knobs[1]);
+            assert_eq!(to.state(), State::Running, "{state}");
+            to.load(&from.save(), 1 << 20).unwrap_or_else(|error| panic!("after {state}: {error}"));
+        }
+    }
+    assert_eq!(bench.knobs[1].count("reset"), 0);
+}

@@ -161,6 +161,9 @@ fn faults_that_make_no_sense_are_refused() {
         "arc:stop>nowhere 1 errno",
         "arc:stop 1 errno",
         "read 1 end 5",
+        "read 1 swallow",
+        "open 1 error",
+        "read 1 none",
     ] {
         assert!(knobs.try_write("faults", fault).is_err(), "{fault:?} was taken");
     }

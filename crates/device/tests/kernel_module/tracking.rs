@@ -119,6 +119,9 @@ fn log_is_exact(knobs: &Knobs, device: &OpenDevice) {
     let mut again = BTreeSet::new();
     report(device, PAGE, &mut again);
     assert_eq!(again.len(), 0, "a report clears");
+    // Two stops are one, and after them there is no log.
+    assert_eq!((feature::stop_dma_logging(device.fd()), feature::stop_dma_logging(device.fd())), (Ok(()), Ok(())));
+    assert_eq!(feature::report_dma_logging(device.fd(), whole, PAGE, &mut vec![0; 4096]), Err(Errno::INVAL));
 }
 
 #[test]
