@@ -231,6 +231,7 @@ static void tdev_reinit(struct tdev_session *s)
 	bitmap_zero(s->sent, blocks);
 	s->marked_count = 0;
 	s->cursor = 0;
+	s->reinited = true;
 	tdev_mark_initial(s);
 }
 
@@ -261,6 +262,15 @@ static bool tdev_info_v2(const struct testdev *t)
 #endif
 }
 
+/* Once a session, and never in P2P: as mlx5. */
+static bool tdev_reinit_due(const struct tdev_session *s)
+{
+	const struct testdev *t = s->t;
+
+	return t->reinit_at && s->queries >= t->reinit_at && !s->reinited &&
+	       t->state == VFIO_DEVICE_STATE_PRE_COPY;
+}
+
 static int tdev_precopy_info(struct tdev_session *s, struct vfio_precopy_info *info)
 {
 	struct testdev *t = s->t;
@@ -274,7 +284,7 @@ static int tdev_precopy_info(struct tdev_session *s, struct vfio_precopy_info *i
 	if (tdev_info_v2(t))
 		info->flags = 0;
 	s->queries++;
-	if (tdev_info_v2(t) && s->queries == t->reinit_at) {
+	if (tdev_info_v2(t) && tdev_reinit_due(s)) {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
 		info->flags |= VFIO_PRECOPY_INFO_REINIT;
 #endif

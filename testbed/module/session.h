@@ -72,7 +72,7 @@ struct tdev_session {
 	unsigned long *sent;
 	u32 cursor;
 	bool initial;		/* the initial data is not read yet */
-	bool head_sent, tail_sent, ended, corrupt_next;
+	bool head_sent, tail_sent, ended, corrupt_next, reinited;
 	u64 queries;
 	u64 dirtied;		/* queries that changed something */
 

@@ -2,6 +2,7 @@
 //! `vfio-migration-uapi`. Where there is no such device the tests say so and are skipped.
 #![cfg(target_os = "linux")]
 
+mod all_at_once;
 mod arcs;
 mod bench;
 mod damage;

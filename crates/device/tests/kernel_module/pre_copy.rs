@@ -114,6 +114,9 @@ fn new_initial_data_makes_the_old_void() {
     let mut data = Vec::new();
     assert_eq!(bytes(&fd), (0, HEAD + 2 * BLOCK, 0));
     assert_eq!(read_to_pause(&fd, &mut data), Err(Errno::NOMSG));
+    device.to(State::PreCopyP2p);
+    assert_eq!(bytes(&fd), (0, 0, 0), "nothing new in P2P");
+    device.to(State::PreCopy);
     match new {
         Ok(()) => {
             assert_eq!(bytes(&fd), (1, HEAD + 2 * BLOCK, 0), "REINIT");
