@@ -1,13 +1,23 @@
-// The backend on the sample driver: every way to a device, every arc, and descriptors that run out.
+// The backend on the sample driver (every way to a device, every arc, descriptors that run out), and on the project's own
+// module, which fails as it is told to.
 import { generations } from '../kernels.mjs'
 import { sets } from '../modules.mjs'
 
 /** @type {import('../test.mjs').Suite} */
 export default {
-  what: 'the backend drives a device of the kernel',
-  builds: [{ package: 'vfio-migration-device', test: 'kernel_mtty' }],
-  runs: ({ kernel_mtty }) =>
+  what: 'the backend drives devices of the kernel, sound ones and others',
+  builds: [
+    { package: 'vfio-migration-device', test: 'kernel_mtty' },
+    { package: 'vfio-migration-device', test: 'kernel_faults' },
+  ],
+  runs: ({ kernel_mtty, kernel_faults }) =>
     generations.flatMap((kernel) =>
-      sets.map((set) => ({ kernel, set, load: ['mtty'], command: [kernel_mtty, '--test-threads=1'] })),
+      sets.map((set) => ({
+        kernel,
+        set,
+        load: ['mtty', 'ours'],
+        env: { VFIO_TEST_MODULE: 'loaded' },
+        command: ['sh', '-c', `${kernel_mtty} --test-threads=1 && ${kernel_faults} --test-threads=1`],
+      })),
     ),
 }

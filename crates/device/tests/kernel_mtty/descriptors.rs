@@ -97,7 +97,7 @@ fn descriptors_of_other_kinds_are_told_apart() {
         }
         let others = held.kernel.as_ref().unwrap().descriptors().unwrap().split_off(1);
         let error = kernel::take(others.into_iter().next().unwrap(), Vec::new(), None).unwrap_err();
-        assert_eq!(error.fault, Fault::Usage);
+        assert_eq!(error.fault, Fault::Unsupported);
         assert!(error.to_string().contains("not a VFIO device"), "{error}");
     });
 }
