@@ -32,7 +32,9 @@ pub mod discovery;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 mod model;
+mod release;
 pub mod sysfs;
 
 pub use address::{Address, By, Fault, KernelAddress, KernelError, OpenError, OpenOptions, Opened, Place, Token, open};
 pub use model::{Guest, ModelHandle, Stopped};
+pub use release::release;
