@@ -86,7 +86,7 @@ const failures = []
 
 /** Runs one command of a suite, adds up what it counted, and says so. */
 const runOne = async (name, share, run) => {
-  const where = `${name}: ${run.title ?? run.command.at(-1).split('/').at(-1)} on ${run.kernel} ${run.set}`
+  const where = `${name} on ${run.kernel} ${run.set}`
   const begun = Date.now()
   try {
     const output = (stream, bytes) => process[stream].write(bytes)
@@ -103,7 +103,7 @@ const runOne = async (name, share, run) => {
     if (counted.failed === 0) return
     failures.push(where)
     if (values.verbose) return
-    const log = ended.log.trim().split('\n').slice(-80).join('\n')
+    const log = ended.log.trim().split('\n').slice(-20).join('\n')
     console.error(`${ended.stdout}\n${ended.stderr}\nthe end of the kernel's log:\n${log}`)
   } catch (error) {
     if (!(error instanceof Missing)) throw error

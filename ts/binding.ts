@@ -3,6 +3,8 @@
 
 /** A device that is open, and not in a session. */
 export declare class BindingDevice {
+  /** Where it was opened, without what must not be shown. */
+  get address(): string
   /** `region` or `fsm`. */
   get protocol(): string
   /** What the device's migration is capable of, besides stop-copy. */
@@ -282,6 +284,14 @@ export interface BindingNews {
   over: boolean
 }
 
+/** How a device is opened. */
+export interface BindingOpenOptions {
+  /** It is to be saved: one that is empty when it is opened afresh is refused. */
+  toSave?: boolean
+  /** It is taken all the same. */
+  fresh?: boolean
+}
+
 /** One line of a passport. */
 export interface BindingPassportEntry {
   /** What the line is about. */
@@ -386,7 +396,7 @@ export declare function listen(address: string, options: BindingTransportOptions
 export declare function living(): number
 
 /** Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to. */
-export declare function openDevice(address: string, memory?: BindingGuestMemory | undefined | null): Promise<BindingDevice | BindingError>
+export declare function openDevice(address: string, memory?: BindingGuestMemory | undefined | null, options?: BindingOpenOptions | undefined | null): Promise<BindingDevice | BindingError>
 
 /** Writes to a file descriptor, of which a copy is made at once. */
 export declare function sinkOfFd(fd: number): BindingSink | BindingError

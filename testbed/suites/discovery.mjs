@@ -1,0 +1,24 @@
+// The command line finds what a host has, and refuses with a reason what it cannot serve: mtty, and a network card that has
+// no migration, behind an emulated IOMMU.
+import { join } from 'node:path'
+import { testbed } from '../cache.mjs'
+import { generations } from '../kernels.mjs'
+import { sets } from '../modules.mjs'
+
+/** @type {import('../test.mjs').Suite} */
+export default {
+  what: 'what is there is found, and what cannot be served is refused',
+  needs: ['packages', 'native', 'typescript'],
+  builds: [{ package: 'testbed', bin: 'state' }],
+  runs: ({ state }) =>
+    generations.flatMap((kernel) =>
+      sets.map((set) => ({
+        kernel,
+        set,
+        igb: true,
+        all: (kernel === '6.12') !== (set === 'stock'),
+        env: { STATE: state },
+        command: ['node', '--test-reporter=tap', join(testbed, 'guest/discovery.test.mjs')],
+      })),
+    ),
+}
