@@ -12,4 +12,5 @@ mod faults;
 mod interrupt;
 mod open_device;
 mod pre_copy;
+mod trackers;
 mod tracking;
