@@ -17,6 +17,7 @@ fn devices_of_vfio_drivers_are_listed_and_no_others() {
     host.pci("0000:65:00.1", Some("mlx5_vfio_pci"), 41, 0);
     host.pci("0000:65:00.2", None, 42, 0);
     host.mdev(MDEV, "mtty", 7, 1);
+    host.file("sys/kernel/iommu_groups/7/name", "vfio-noiommu\n");
     let found = list(&host.host());
     let addresses: Vec<_> = found.iter().map(|found| found.address.as_str()).collect();
     assert_eq!(addresses, [&format!("mdev:{MDEV}"), "vfio:0000:65:00.1"]);
@@ -25,6 +26,8 @@ fn devices_of_vfio_drivers_are_listed_and_no_others() {
     assert_eq!((mdev.driver.as_deref(), mdev.mdev_type.as_deref()), (Some("mtty"), Some("mtty-2")));
     assert_eq!(mdev.cdev.as_deref(), Some("/dev/vfio/devices/vfio1"));
     assert!(!mdev.reset_by_opening && function.reset_by_opening);
+    let group = mdev.group.as_ref().unwrap();
+    assert_eq!((group.node.as_str(), group.no_iommu), ("/dev/vfio/7", false), "groups of mdevs only have the name");
     let group = function.group.as_ref().unwrap();
     assert_eq!((group.number, group.node.as_str(), group.no_iommu), (41, "/dev/vfio/41", false));
     assert_eq!(group.members, [("0000:65:00.1".to_owned(), Some("mlx5_vfio_pci".to_owned()))]);

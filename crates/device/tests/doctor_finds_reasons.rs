@@ -107,7 +107,6 @@ fn a_driver_without_migration_and_one_that_nobody_knows() {
     host.pci("0000:65:00.1", Some("vfio-pci"), 41, 0);
     let diagnosis = diagnose(&host, VF);
     assert!(finding(&diagnosis, "no-migration").blocks && !diagnosis.able);
-    finding(&diagnosis, "reset-by-opening");
     host.file("lib/modules/6.18.1-test/modules.alias", "alias vfio_pci:v000015B3d*sv*sd*bc*sc*i* mlx5_vfio_pci\n");
     assert!(finding(&diagnose(&host, VF), "no-migration").remedy.contains("mlx5_vfio_pci"));
 
@@ -167,7 +166,8 @@ fn a_virtual_function_whose_physical_function_vfio_pci_has() {
 fn a_group_without_iommu_and_a_device_without_group() {
     let host = FakeHost::new("no-iommu");
     let folder = host.pci("0000:65:00.1", Some("mlx5_vfio_pci"), 41, 0);
-    host.file("sys/kernel/iommu_groups/41/name", "vfio-noiommu\n");
+    host.file("sys/class/vfio/noiommu-41/dev", "240:0\n");
+    host.file("dev/vfio/noiommu-41", "");
     assert!(!codes(&diagnose(&host, VF)).contains(&"no-iommu-group"), "CAP_SYS_RAWIO may");
     host.file("proc/self/status", "CapEff:\t0000000000000000\n");
     assert!(finding(&diagnose(&host, VF), "no-iommu-group").what.contains("EPERM"));

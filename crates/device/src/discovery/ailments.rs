@@ -85,15 +85,6 @@ pub(super) fn findings(host: &Host, kernel: &Kernel, found: &Found) -> Vec<Findi
             format!("use {}?vf_token=UUID with the token of {}", found.address, physical.name()),
         );
     }
-    if found.reset_by_opening {
-        add(
-            "reset-by-opening",
-            false,
-            format!("opening {name} resets it, and so does closing it: saved afresh it is empty"),
-            "let the program that has it hand its file descriptors over; --fresh saves it as it is after a reset"
-                .into(),
-        );
-    }
     migration(host, kernel, found, device.as_ref(), &mut add);
     findings
 }
@@ -126,6 +117,15 @@ fn migration(
             add("migration-unknown", false, what, format!("run vfio-migration probe {}", found.address));
         }
         Support::Yes | Support::Likely => {}
+    }
+    if found.reset_by_opening {
+        add(
+            "reset-by-opening",
+            false,
+            format!("opening {name} resets it, and so does closing it: saved afresh it is empty"),
+            "let the program that has it hand its file descriptors over; --fresh saves it as it is after a reset"
+                .into(),
+        );
     }
     if found.p2p == Support::No {
         let what = format!("{name} has no P2P states: a group of several devices with it is refused");

@@ -148,8 +148,10 @@ impl core::str::FromStr for Target {
 impl Found {
     pub(super) fn of(host: &Host, device: &SysDevice, holders: &Holders, kernel: &Kernel) -> Self {
         let group = device.group().map(|group| {
-            let no_iommu = group.name.as_deref() == Some("vfio-noiommu");
-            let node = format!("/dev/vfio/{}{}", if no_iommu { "noiommu-" } else { "" }, group.number);
+            // The name of the group does not tell: those of mdevs are called vfio-noiommu as well.
+            let unprotected = format!("noiommu-{}", group.number);
+            let no_iommu = host.path("/sys/class/vfio").join(&unprotected).exists();
+            let node = format!("/dev/vfio/{}", if no_iommu { unprotected } else { group.number.to_string() });
             let members = group.members.iter().map(|member| (member.name().to_owned(), member.driver()));
             FoundGroup { number: group.number, node, no_iommu, members: members.collect() }
         });
