@@ -30,6 +30,7 @@ const commands: Record<string, string[]> = {
   save: [
     'to',
     'force',
+    'fresh',
     'then',
     'dry-run',
     'rate',
@@ -45,7 +46,7 @@ const commands: Record<string, string[]> = {
     'quiet',
     'help',
   ],
-  restore: ['from', 'then', 'report', 'timeout', 'insecure', 'no-p2p-traffic', 'json', 'quiet', 'help'],
+  restore: ['from', 'then', 'hold', 'exec', 'report', 'timeout', 'insecure', 'no-p2p-traffic', 'json', 'quiet', 'help'],
   list: ['root', 'json', 'help'],
   probe: ['json', 'help'],
   doctor: ['root', 'json', 'help'],
@@ -127,6 +128,37 @@ test('--to - and --from -: a pipe carries the data, and nothing else', async (t)
   t.like(lastJson({ stdout }), { ok: true, side: 'restore', outcome: 'completed' })
   // With --to - the object goes to standard error.
   t.like(JSON.parse(await readFile(report, 'utf8')), { ok: true, side: 'save', outcome: 'completed' })
+})
+
+test('--fresh: a software device is taken with it as without', async (t) => {
+  const path = (await temporary(t))('state')
+  t.is((await run('save', device, '--to', path, '--fresh')).status, 0)
+})
+
+test('--hold keeps the devices until standard input is closed', async (t) => {
+  const path = (await temporary(t))('state')
+  t.is((await run('save', device, '--to', path)).status, 0)
+  const holding = new Run(['restore', device, '--from', path, '--hold', '--json'], { stdin: 'pipe' })
+  t.teardown(() => holding.child.kill('SIGKILL'))
+  await holding.said('held until standard input is closed')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  t.is(holding.child.exitCode, null)
+  holding.child.stdin?.end()
+  const { status, stdout } = await holding.ended
+  t.is(status, 0)
+  t.like(lastJson({ stdout }), { ok: true, outcome: 'completed' })
+  const refused = await run('restore', device, '--from', '-', '--hold')
+  t.is(refused.status, 2)
+  t.regex(refused.stderr, /use --from PATH/)
+})
+
+test('--exec hands devices of the kernel over, and refuses others before it restores', async (t) => {
+  const path = (await temporary(t))('state')
+  t.is((await run('save', device, '--to', path)).status, 0)
+  const { status, stderr, stdout } = await run('restore', device, '--from', path, '--exec', 'echo ran')
+  t.is(status, 3)
+  t.regex(stderr, /ERR_VFIO_UNSUPPORTED: .*no descriptors/)
+  t.is(stdout, '')
 })
 
 test('--force replaces a file that exists', async (t) => {

@@ -105,7 +105,7 @@ test('doctor of a device with nothing wrong', async (t) => {
 test('probe() and probe: what an open device says of itself', async (t) => {
   const address = 'model:size=1MiB,pre-copy,p2p'
   const probed = await probe(address)
-  t.like(probed, { address, protocol: 'fsm', state: 'running', wasReset: false })
+  t.like(probed, { address, protocol: 'fsm', state: 'running', holding: undefined })
   t.deepEqual([...probed.capabilities].sort(), ['p2p', 'pre-copy'])
   t.true(probed.passport.length > 0)
   const { status, stdout } = await run('probe', address)

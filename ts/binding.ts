@@ -13,6 +13,10 @@ export declare class BindingDevice {
   get passport(): Array<BindingPassportEntry>
   /** The world around a software device, if it is one. */
   get model(): BindingModel | null
+  /** How a device of the kernel came to be open; nothing for a software device. */
+  get holding(): BindingHolding | null
+  /** Gives the descriptors of a device of the kernel to whoever connects to the unix socket at `path`. */
+  offer(path: string): BindingOffer | BindingError
   /** Asks for the device's state. */
   state(): Promise<string | BindingError>
   /** Asks for a state; answers with the state that the device then says. */
@@ -81,6 +85,12 @@ export declare class BindingModel {
   setFaults(plan: string): BindingError | null
   /** Ends all planned delays, those under way and those to come. */
   releaseDelays(): void
+}
+
+/** A socket that gives a device to other programs. */
+export declare class BindingOffer {
+  /** Gives it to nobody any more. */
+  close(): void
 }
 
 /** One end of a pair of byte streams; the session has the other. */
@@ -254,6 +264,18 @@ export interface BindingHolder {
   deviceFd?: number
 }
 
+/** How a device of the kernel came to be open. */
+export interface BindingHolding {
+  /** `group` or `cdev`; absent if somebody else opened it. */
+  by?: string
+  /** The state in which it was found. */
+  found: string
+  /** Whether we reset it because of that state. */
+  wasReset: boolean
+  /** Whether the kernel resets it at its first open, as here, and at its last close. */
+  resetByOpening: boolean
+}
+
 /** A hook of the caller that is to be called now. */
 export interface BindingHookCall {
   /** To be given with the answer. */
@@ -394,6 +416,9 @@ export declare function listen(address: string, options: BindingTransportOptions
 
 /** How many devices and sessions of this environment have a thread. */
 export declare function living(): number
+
+/** Takes a device that the caller has open, with what it needs beside and which device it is. */
+export declare function openDescriptors(fd: number, beside: Array<number>, device?: string | undefined | null): Promise<BindingDevice | BindingError>
 
 /** Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to. */
 export declare function openDevice(address: string, memory?: BindingGuestMemory | undefined | null, options?: BindingOpenOptions | undefined | null): Promise<BindingDevice | BindingError>

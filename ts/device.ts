@@ -1,7 +1,7 @@
 import type { BindingDevice } from './binding.ts'
 import { LoadingData, SavingData } from './data.ts'
 import { usage, VfioError } from './errors.ts'
-import { deviceError, isFailure, native, settle } from './native.ts'
+import { deviceError, isFailure, settle } from './native.ts'
 import {
   type Allow,
   type Capability,
@@ -62,6 +62,25 @@ export interface Facets {
 }
 type FacetOf<S extends SeenState> = S extends keyof Facets ? Facets[S] : unknown
 
+/** How a device of the kernel came to be open. */
+export interface Holding {
+  /** By which of the kernel's two ways it was opened here; absent if somebody else opened it. */
+  readonly by?: 'group' | 'cdev'
+  /** The state in which it was found, before anything was done about it. */
+  readonly found: SeenState
+  /** It was reset because it was found in a state that a dead session had left it in. */
+  readonly wasReset: boolean
+  /** The kernel resets it at its first open, as it was here, and at its last close. No report counts these resets. */
+  readonly resetByOpening: boolean
+}
+
+/** A socket that gives a device to other programs, until it is closed. */
+export interface Offer extends Disposable {
+  readonly path: string
+  /** Gives it to nobody any more, and takes the socket away. */
+  close(): void
+}
+
 /** What every handle has, whatever the state. */
 export interface DeviceCore<S extends SeenState, in C extends Capability> extends AsyncDisposable {
   /** Where the device was opened: `model:size=256MiB`. */
@@ -76,6 +95,8 @@ export interface DeviceCore<S extends SeenState, in C extends Capability> extend
   readonly capabilities: readonly Capability[]
   /** What the device is and what its state needs from a destination. */
   readonly passport: readonly PassportEntry[]
+  /** How a device of the kernel came to be open; nothing for a software device. */
+  readonly holding: Holding | undefined
   /** Whether a newer handle has taken this one's place, or the device is closed or in a session. */
   readonly spent: boolean
   /**
@@ -120,6 +141,14 @@ export interface DeviceCore<S extends SeenState, in C extends Capability> extend
    */
   dataSize(): Promise<bigint | undefined>
   /**
+   * Gives a device of the kernel to whoever connects to a unix socket: the device's descriptor, then those of its
+   * container and group or of its iommufd, by SCM_RIGHTS in one message. The address `fd:unix:PATH` takes them. The device
+   * stays open here as well.
+   *
+   * @throws VfioError `ERR_VFIO_UNSUPPORTED` for a software device; `ERR_VFIO_HOST` if nobody can listen there
+   */
+  offer(path: string): Offer
+  /**
    * Closes the device now, through whichever of its handles; closing twice is no error. A device that is in a session
    * is closed when the session ends.
    */
@@ -134,36 +163,6 @@ export type Device<S extends SeenState = 'running', C extends Capability = never
 
 /** A device in any state. Narrow it by `state`. */
 export type AnyDevice = { [S in SeenState]: Device<S> }[SeenState]
-
-/** How a device is opened. */
-export interface OpenOptions {
-  /** Its name in sessions: 1 to 255 bytes, the same at both ends. @default its place among the session's devices */
-  readonly id?: string
-}
-
-/**
- * Opens a device by its address, such as `model:size=256MiB,pre-copy,p2p,seed=7`. The handle stands for the state that
- * the device was found in: running, for every device that was opened afresh.
- *
- * @throws VfioError `ERR_VFIO_UNSUPPORTED` for an address of a kind that is not served, `ERR_VFIO_USAGE` for one that
- * makes no sense, `ERR_VFIO_PLATFORM` where there is no addon, `ERR_VFIO_HOST` where the host does not permit it
- *
- * @example
- * ```ts
- * import { openDevice } from 'vfio-migration'
- * const device = await openDevice('model:size=1MiB')
- * const copy = await device.to('stop-copy')
- * let bytes = 0
- * for await (const chunk of copy.data) bytes += chunk.byteLength
- * await copy.close()
- * ```
- */
-export const openDevice = async (address: string, options: OpenOptions = {}): Promise<Device> => {
-  if (typeof address !== 'string') throw usage(`an address is a text, not ${typeof address}`)
-  const device = settle(await native().openDevice(address))
-  const opened = new OpenDevice(device, address, options.id)
-  return opened.handle(settle(await device.state()) as SeenState) as Device
-}
 
 /** @internal One device, whatever handles there are for it. The newest handle is the one that may be used. */
 export class OpenDevice {
@@ -288,6 +287,16 @@ class Handle {
 
   get passport() {
     return this.#native().passport
+  }
+
+  get holding() {
+    return (this.#native().holding ?? undefined) as Holding | undefined
+  }
+
+  offer(path: string): Offer {
+    const offer = settle(this.#native().offer(path))
+    const close = () => offer.close()
+    return { path, close, [Symbol.dispose]: close }
   }
 
   get spent() {

@@ -4,15 +4,15 @@
  *
  * @module
  */
-export {
-  type AnyDevice,
-  type Device,
-  type DeviceCore,
-  type Facets,
-  type OpenOptions,
-  openDevice,
-  type PassportEntry,
-  type PreCopyInfo,
+export type {
+  AnyDevice,
+  Device,
+  DeviceCore,
+  Facets,
+  Holding,
+  Offer,
+  PassportEntry,
+  PreCopyInfo,
 } from './device.ts'
 export { type Diagnostics, diagnostics } from './diagnostics.ts'
 export {
@@ -35,6 +35,7 @@ export {
   type VfioErrorDetails,
 } from './errors.ts'
 export { toJson } from './json.ts'
+export { type Descriptors, type OpenOptions, openDevice } from './open.ts'
 export { type Probe, type ProbeOptions, probe } from './probe.ts'
 export type * from './session/events.ts'
 export type { Address, Duplex, PlaceOptions, Sink, Source } from './session/place.ts'

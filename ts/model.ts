@@ -5,9 +5,10 @@
  * @module
  */
 import type { BindingGuestMemory, BindingModel } from './binding.ts'
-import { type Device, OpenDevice, type OpenOptions } from './device.ts'
+import { type Device, OpenDevice } from './device.ts'
 import { usage } from './errors.ts'
 import { native, settle } from './native.ts'
+import type { OpenOptions } from './open.ts'
 import type { SeenState } from './states.ts'
 
 const PAGE = 4096n

@@ -1,6 +1,7 @@
-import { type AnyDevice, openDevice, type PassportEntry } from './device.ts'
+import type { AnyDevice, Holding, PassportEntry } from './device.ts'
 import { type FoundDevice, findDevice, type HostOptions } from './discovery.ts'
 import { VfioError } from './errors.ts'
+import { openDevice } from './open.ts'
 import type { Capability, SeenState } from './states.ts'
 
 /** What an open device says of itself. */
@@ -17,8 +18,8 @@ export interface Probe {
   readonly passport: readonly PassportEntry[]
   /** How many bytes stop-copy would give; absent where the device cannot say. */
   readonly dataSize?: bigint
-  /** Whether opening it has reset it. */
-  readonly wasReset: boolean
+  /** How a device of the kernel came to be open: whether that reset it, for one. */
+  readonly holding?: Holding
 }
 
 /** How a device is probed. */
@@ -53,17 +54,16 @@ export const probe = async (address: string, { beforeOpening, ...host }: ProbeOp
   }
   const device: AnyDevice = await openDevice(address)
   try {
-    const { protocol, state, capabilities, passport } = device
+    const { protocol, state, capabilities, passport, holding } = device
     const dataSize = await device.dataSize()
-    const wasReset = found?.resetByOpening ?? false
     return {
-      address,
+      address: device.address,
       protocol,
       state,
       capabilities,
       passport,
       ...(dataSize === undefined ? {} : { dataSize }),
-      wasReset,
+      ...(holding ? { holding } : {}),
     }
   } finally {
     await device.close()

@@ -21,7 +21,8 @@ export const runDoctor = async ({ operands, values }: Arguments): Promise<number
       `${what} (${remedy})`,
     ]),
   )
-  const about = address ?? 'this host'
+  // Without its settings: a token is shown nowhere.
+  const about = address?.split('?')[0] ?? 'this host'
   if (findings.length === 0) lines.push(green(`nothing is in the way of migrating ${about}`))
   output.result(lines, { ok: able, able, findings })
   return able ? status.done : status.unsupported

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises'
-import { type Device, openDevice } from '../device.ts'
+import type { Device } from '../device.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
 import { toJson } from '../json.ts'
+import { type OpenOptions, openDevice } from '../open.ts'
 import type { SessionEvent } from '../session/events.ts'
 import type { Summary } from '../session/report.ts'
 import type { Arguments } from './arguments.ts'
@@ -24,13 +25,13 @@ const device = (operand: string): { readonly id?: string; readonly address: stri
 }
 
 /** Opens all devices, or none. */
-export const openDevices = async (operands: readonly string[]): Promise<Device[]> => {
+export const openDevices = async (operands: readonly string[], how: OpenOptions = {}): Promise<Device[]> => {
   if (operands.length === 0) throw usage('no device: name at least one, such as model:size=256MiB')
   const opened: Device[] = []
   try {
     for (const operand of operands) {
       const { address, ...options } = device(operand)
-      opened.push(await openDevice(address, options))
+      opened.push(await openDevice(address, { ...how, ...options }))
     }
   } catch (error) {
     await Promise.all(opened.map((one) => one.close()))
@@ -59,7 +60,11 @@ export const commonOptions = (values: Arguments['values']) => {
 const withoutHandles = ({ devices, ...report }: Summary) => ({
   ...report,
   ...(report.downtime ? { downtimeMs: report.downtime.totalMicros / 1000 } : {}),
-  devices: devices.map(({ device: live, ...rest }) => ({ ...rest, ...(live ? { state: live.state } : {}) })),
+  devices: devices.map(({ device: live, ...rest }) => ({
+    ...rest,
+    ...(live ? { state: live.state } : {}),
+    ...(live?.holding ? { holding: live.holding } : {}),
+  })),
 })
 
 /** What a person wants to know of a run that is over. */
@@ -69,7 +74,9 @@ const lines = (summary: Summary, title: string): string[] => {
   const facts = [`${bytes(summary.bytes)} in ${duration(totalMicros)}`]
   if (rate) facts.push(`${bytes(rate)}/s`)
   if (downtime && downtime.totalMicros > 0) facts.push(`downtime ${duration(downtime.totalMicros)}`)
-  facts.push(`${resets} resets`)
+  // Those that the kernel does are not ours, and are told apart.
+  const byKernel = summary.devices.filter(({ device: live }) => live?.holding?.resetByOpening).length
+  facts.push(`${resets} resets${byKernel > 0 ? ` besides ${byKernel} by the kernel at opening` : ''}`)
   return [
     `${title}: ${summary.outcome}: ${facts.join(', ')}`,
     ...objects
@@ -86,7 +93,13 @@ export const follow = async (
     title,
     report,
     decisions,
-  }: { readonly title: string; readonly report: string | undefined; readonly decisions: Decisions },
+    done,
+  }: {
+    readonly title: string
+    readonly report: string | undefined
+    readonly decisions: Decisions
+    readonly done?: (summary: Summary) => void
+  },
 ): Promise<number> => {
   const view = new LiveView(title)
   const signals = answerSignals(end, output)
@@ -104,6 +117,7 @@ export const follow = async (
     const summary = await end.done.finally(() => events)
     await write(report, summary)
     output.result(lines(summary, title), { ok: true, ...withoutHandles(summary) })
+    done?.(summary)
     return status.done
   } catch (error) {
     const summary = isVfioError(error) ? error.details.summary : undefined

@@ -58,6 +58,10 @@ const save: Command = {
     },
     { name: 'force', help: 'replace a file that exists' },
     {
+      name: 'fresh',
+      help: 'save a PCI function that nobody holds: empty, since the kernel resets it when it is opened',
+    },
+    {
       name: 'then',
       value: 'stop|resume',
       choices: ['stop', 'resume'],
@@ -89,6 +93,15 @@ const restore: Command = {
       value: 'run|stop',
       choices: ['run', 'stop'],
       help: 'after a one-way stream: run the devices, or leave them stopped',
+    },
+    {
+      name: 'hold',
+      help: 'keep the devices open until standard input is closed: closing the last descriptor resets them',
+    },
+    {
+      name: 'exec',
+      value: 'CMD',
+      help: 'then run CMD, which gets each device at the socket $VFIO_MIGRATION_SOCKETS/NAME',
     },
     ...both,
     ...output,

@@ -6,7 +6,7 @@ import { Output } from './output.ts'
 import { bytes } from './quantity.ts'
 import { table } from './table.ts'
 
-const lines = ({ address, protocol, state, capabilities, dataSize, passport, wasReset }: Probe) =>
+const lines = ({ address, protocol, state, capabilities, dataSize, passport, holding }: Probe) =>
   table([
     ['address', address],
     ['protocol', protocol],
@@ -14,7 +14,9 @@ const lines = ({ address, protocol, state, capabilities, dataSize, passport, was
     ['capable of', ['stop-copy', ...capabilities].join(', ')],
     ['data', dataSize === undefined ? 'unknown' : bytes(dataSize)],
     ...passport.map(({ key, value, needed }) => [key, needed ? value : `${value} (need not be the same elsewhere)`]),
-    ...(wasReset ? [['reset', 'by the kernel, when it was opened and when it was closed']] : []),
+    ...(holding ? [['opened', holding.by ? `by ${holding.by}` : 'by somebody else']] : []),
+    ...(holding?.wasReset ? [['reset', `it was left in ${holding.found}`]] : []),
+    ...(holding?.resetByOpening ? [['reset', 'by the kernel, when it was opened and when it was closed']] : []),
   ])
 
 /** `probe DEVICE` */

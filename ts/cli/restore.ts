@@ -1,7 +1,9 @@
 import { usage } from '../errors.ts'
+import type { Summary } from '../session/report.ts'
 import { type RestoreOptions, restore } from '../session/restore.ts'
 import type { Arguments } from './arguments.ts'
 import { commonOptions, follow, openDevices, required } from './end.ts'
+import { keepingOf } from './keep.ts'
 import { Output } from './output.ts'
 
 const optionsOf = ({ values }: Arguments): RestoreOptions => {
@@ -16,17 +18,24 @@ export const runRestore = async (args: Arguments): Promise<number> => {
   if (where === '-' && process.stdin.isTTY) {
     throw usage('binary data is not read from a terminal: redirect standard input, or use --from PATH')
   }
+  const keeping = keepingOf(args, where)
   const output = new Output(args.values)
   const devices = await openDevices(args.operands)
   try {
+    keeping.check(devices)
     const session = await restore(devices, options)
     // Its end is waited for below.
     session.receiveFrom(where, { insecure: args.values.has('insecure') }).catch(() => {})
-    return await follow(session, output, {
+    let summary: Summary | undefined
+    const ended = await follow(session, output, {
       title: `restore from ${where === '-' ? 'standard input' : where}`,
       report: args.values.get('report'),
       decisions: { claim: () => session.claim(), discard: () => session.discard() },
+      done: (whole) => {
+        summary = whole
+      },
     })
+    return summary ? await keeping.keep(summary, output) : ended
   } finally {
     await Promise.all(devices.map((device) => device.close()))
   }

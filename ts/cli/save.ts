@@ -29,7 +29,7 @@ export const runSave = async (args: Arguments): Promise<number> => {
     throw usage('binary data is not written to a terminal: redirect standard output, or use --to PATH')
   }
   const output = new Output(args.values, where === '-')
-  const devices = await openDevices(args.operands)
+  const devices = await openDevices(args.operands, { toSave: true, fresh: args.values.has('fresh') })
   try {
     const session = await save(devices, options)
     // Its end is waited for below.

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod dirty_log;
 #[cfg(target_os = "linux")]
 pub mod discovery;
 #[cfg(target_os = "linux")]
@@ -36,5 +37,6 @@ mod release;
 pub mod sysfs;
 
 pub use address::{Address, By, Fault, KernelAddress, KernelError, OpenError, OpenOptions, Opened, Place, Token, open};
+pub use dirty_log::DirtyLog;
 pub use model::{Guest, ModelHandle, Stopped};
 pub use release::release;

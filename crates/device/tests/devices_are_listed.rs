@@ -4,10 +4,10 @@
 mod fake_host;
 
 use fake_host::{FakeHost, MDEV};
-use vfio_migration_device::discovery::{DRIVERS, FindError, Found, Holder, InUse, Support, Target, find, list};
+use vfio_migration_device::discovery::{DRIVERS, FindError, Found, Holder, InUse, Support, find, list, place};
 
 fn find_one(host: &FakeHost, name: &str) -> Found {
-    find(&host.host(), &name.parse().unwrap()).unwrap()
+    find(&host.host(), &place(name).unwrap()).unwrap()
 }
 
 #[test]
@@ -120,18 +120,24 @@ fn a_kernel_without_cdev_has_names_but_no_nodes() {
 #[test]
 fn what_is_not_there_or_malformed_is_told() {
     let host = FakeHost::new("absent");
-    let target: Target = "vfio:0000:01:00.0".parse().unwrap();
-    let error = find(&host.host(), &target).unwrap_err();
-    assert_eq!(error, FindError::Absent(target));
+    let absent = place("vfio:0000:01:00.0").unwrap();
+    let error = find(&host.host(), &absent).unwrap_err();
     assert_eq!(error.to_string(), "this host has no device vfio:0000:01:00.0");
-    let secret = "vfio:banana?vf_token=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".parse::<Target>().unwrap_err();
-    assert!(secret.to_string().starts_with("'vfio:banana' is no device: it must be"), "{secret}");
-    for text in ["", "model:size=1MiB", "cdev:/dev/null", "mdev:1", "/dev/vfio/devices"] {
-        let error = text.parse::<Target>().unwrap_err();
-        assert!(error.to_string().contains("is no device"), "{error}");
+    assert!(matches!(error, FindError::Absent(_)) && error.remedy().contains("lspci"));
+    let secret = place("vfio:banana?vf_token=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001").unwrap_err();
+    assert!(
+        secret.to_string().starts_with("'banana' is no address") && !secret.to_string().contains("83b8"),
+        "{secret}"
+    );
+    for text in ["", "model:size=1MiB", "mdev:1", "/dev/vfio/devices"] {
+        assert!(matches!(place(text), Err(FindError::Name(_))), "{text}");
     }
-    // A name cannot lead out of its folder.
-    assert!(find(&host.host(), &"cdev:/dev/vfio/devices/../../x".parse().unwrap()).is_err());
+    // A name cannot lead out of its folder, and a descriptor is no place.
+    for text in ["cdev:/dev/null", "cdev:/dev/vfio/devices/../../x", "cdev:/dev/vfio/devices/.."] {
+        assert!(matches!(find(&host.host(), &place(text).unwrap()), Err(FindError::Absent(_))), "{text}");
+    }
+    let descriptor = find(&host.host(), &place("fd:3").unwrap()).unwrap_err();
+    assert!(matches!(descriptor, FindError::Descriptor(_)), "{descriptor}");
     assert!(list(&vfio_migration_device::sysfs::Host::at("/nonexistent")).is_empty());
 }
 

@@ -4,7 +4,7 @@
 mod fake_host;
 
 use fake_host::{FakeHost, MDEV};
-use vfio_migration_device::discovery::{Diagnosis, Finding, doctor};
+use vfio_migration_device::discovery::{Diagnosis, Finding, doctor, place};
 use vfio_migration_device::sysfs::Host;
 
 const VF: &str = "vfio:0000:65:00.1";
@@ -13,7 +13,7 @@ const VF: &str = "vfio:0000:65:00.1";
 const CLI: &str = include_str!("../../../docs/cli.md");
 
 fn diagnose(host: &FakeHost, name: &str) -> Diagnosis {
-    let diagnosis = doctor(&host.host(), Some(&name.parse().unwrap())).unwrap();
+    let diagnosis = doctor(&host.host(), Some(&place(name).unwrap())).unwrap();
     for Finding { code, what, remedy, .. } in &diagnosis.findings {
         assert!(CLI.contains(&format!("`{code}`")), "{code} is not in docs/cli.md");
         assert!(!what.is_empty() && !remedy.is_empty() && !what.contains('\n') && !remedy.contains('\n'));

@@ -27,17 +27,19 @@ pub struct Error {
     pub state: Option<State>,
     /// What a call answered, where one did.
     pub errno: Option<Errno>,
+    /// What the caller can do about it, where more is known than the code says.
+    pub remedy: Option<String>,
 }
 
 impl Error {
     /// An error of which only the code and the sentence are known.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), object: None, state: None, errno: None }
+        Self { code, what: what.into(), object: None, state: None, errno: None, remedy: None }
     }
 
     /// What the caller can do about it: one sentence.
-    pub const fn remedy(&self) -> &'static str {
-        self.code.remedy()
+    pub fn remedy(&self) -> &str {
+        self.remedy.as_deref().unwrap_or(self.code.remedy())
     }
 
     pub(crate) fn io(code: Code, what: impl fmt::Display, error: &io::Error) -> Self {
@@ -66,6 +68,7 @@ impl From<Failure> for Error {
             object: failure.object,
             state: None,
             errno: failure.error.map(|error| error.errno),
+            remedy: None,
         }
     }
 }

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use napi::Env;
-use napi::bindgen_prelude::{Object, ToNapiValue, Uint8Array};
+use napi::bindgen_prelude::{Either, Object, ToNapiValue, Uint8Array};
 use napi_derive::napi;
-use vfio_migration::device::{Address, ModelHandle, OpenOptions, Opened};
+use vfio_migration::device::kernel::{Holding, Offer};
+use vfio_migration::device::{ModelHandle, Opened};
 use vfio_migration::protocol::{Protocol, Then};
 use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracker};
 
 use crate::cleanup::{Live, end_with_environment};
-use crate::descriptor;
-use crate::error::{call_failed, closed, not_opened};
-use crate::model::{BindingGuestMemory, BindingModel};
+use crate::error::{BindingError, call_failed, closed};
+use crate::model::BindingModel;
+use crate::opening::{BindingHolding, BindingOffer};
 use crate::promise::Answer;
 use crate::view::{View, count_buffer};
 
@@ -61,53 +62,7 @@ pub struct BindingDevice {
     capabilities: Capabilities,
     passport: Vec<BindingPassportEntry>,
     model: Option<ModelHandle>,
-}
-
-/// How a device is opened.
-#[napi(object, object_to_js = false)]
-#[derive(Default)]
-pub struct BindingOpenOptions {
-    /// It is to be saved: one that is empty when it is opened afresh is refused.
-    pub to_save: Option<bool>,
-    /// It is taken all the same.
-    pub fresh: Option<bool>,
-}
-
-/// Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to.
-#[napi(catch_unwind, ts_return_type = "Promise<BindingDevice | BindingError>")]
-pub fn open_device<'env>(
-    env: &'env Env,
-    address: String,
-    memory: Option<&BindingGuestMemory>,
-    options: Option<BindingOpenOptions>,
-) -> napi::Result<Object<'env>> {
-    let (answer, promise) = Answer::promised(env)?;
-    let BindingOpenOptions { to_save, fresh } = options.unwrap_or_default();
-    let options = OpenOptions {
-        memory: memory.map(BindingGuestMemory::share),
-        to_save: to_save.unwrap_or(false),
-        fresh: fresh.unwrap_or(false),
-        ..OpenOptions::default()
-    };
-    // Opening may reset a PCI device, which takes its time.
-    let name = thread::Builder::new().name("vfio-open".into());
-    let spawned = name.spawn(move || {
-        let opened = open(&address, options);
-        answer.make(move |env| opened.and_then(|(address, opened)| BindingDevice::new(env, address, opened)));
-    });
-    spawned?;
-    Ok(promise)
-}
-
-fn open(address: &str, mut options: OpenOptions) -> Result<(String, Opened), Error> {
-    let address: Address = address.parse().map_err(|error| not_opened(&error))?;
-    if let Address::Kernel(kernel) = &address
-        && let Some(number) = kernel.descriptor()
-    {
-        options.descriptor = Some(descriptor::copy(i32::try_from(number).unwrap_or(-1))?);
-    }
-    let opened = address.open(options).map_err(|error| not_opened(&error))?;
-    Ok((address.to_string(), opened))
+    holding: Option<Holding>,
 }
 
 #[napi]
@@ -145,6 +100,28 @@ impl BindingDevice {
     #[napi(getter)]
     pub fn model(&self) -> Option<BindingModel> {
         self.model.clone().map(BindingModel::new)
+    }
+
+    /// How a device of the kernel came to be open; nothing for a software device.
+    #[napi(getter)]
+    pub fn holding(&self) -> Option<BindingHolding> {
+        self.holding.as_ref().map(BindingHolding::from)
+    }
+
+    /// Gives the descriptors of a device of the kernel to whoever connects to the unix socket at `path`.
+    #[napi(catch_unwind, ts_return_type = "BindingOffer | BindingError")]
+    pub fn offer(&self, path: String) -> Either<BindingOffer, BindingError> {
+        let offer = self.holding.clone().ok_or_else(|| {
+            Error::new(Code::Unsupported, format!("{} is no device of the kernel: it has no descriptors", self.address))
+        });
+        let offer = offer.and_then(|holding| {
+            Offer::at(path.as_ref(), holding)
+                .map_err(|error| Error::new(Code::Host, format!("cannot listen at {path}: {error}")))
+        });
+        match offer {
+            Ok(offer) => Either::A(BindingOffer::new(offer)),
+            Err(error) => Either::B(error.into()),
+        }
     }
 
     /// Asks for the device's state.
@@ -247,7 +224,7 @@ impl BindingDevice {
 impl BindingDevice {
     /// On JavaScript's thread.
     pub(crate) fn new(env: Env, address: String, opened: Opened) -> Result<Self, Error> {
-        let Opened { device, trackers, model, .. } = opened;
+        let Opened { device, trackers, model, kernel: holding } = opened;
         let capabilities = device.capabilities();
         let passport = device.passport().entries().iter().map(|entry| BindingPassportEntry {
             key: entry.key.clone(),
@@ -263,7 +240,7 @@ impl BindingDevice {
         let living: Arc<dyn Live> = worker.clone();
         let kept = end_with_environment(env, &living);
         kept.map_err(|error| Error::new(Code::Host, format!("cannot watch the end of the environment: {error}")))?;
-        Ok(Self { worker, address, protocol, capabilities, passport, model })
+        Ok(Self { worker, address, protocol, capabilities, passport, model, holding })
     }
 
     /// Lends the device to a session, after the calls before this one; calls after it wait until it is back.

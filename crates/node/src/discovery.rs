@@ -3,9 +3,7 @@
 use napi::Env;
 use napi::bindgen_prelude::Object;
 use napi_derive::napi;
-use vfio_migration::device::discovery::{
-    self, Diagnosis, FindError, Finding, Found, FoundGroup, Holder, InUse, Target,
-};
+use vfio_migration::device::discovery::{self, Diagnosis, FindError, Finding, Found, FoundGroup, Holder, InUse};
 use vfio_migration::device::sysfs::Host;
 use vfio_migration::{Code, Error};
 
@@ -116,8 +114,8 @@ pub fn list_devices(env: &Env, root: String) -> napi::Result<Object<'_>> {
 #[napi(catch_unwind, ts_return_type = "Promise<BindingFound | BindingError>")]
 pub fn find_device(env: &Env, address: String, root: String) -> napi::Result<Object<'_>> {
     elsewhere(env, "vfio-discovery", move || {
-        let target = address.parse().map_err(not_found)?;
-        discovery::find(&Host::at(root), &target).map(BindingFound::from).map_err(not_found)
+        let place = discovery::place(&address).map_err(not_found)?;
+        discovery::find(&Host::at(root), &place).map(BindingFound::from).map_err(not_found)
     })
 }
 
@@ -125,18 +123,20 @@ pub fn find_device(env: &Env, address: String, root: String) -> napi::Result<Obj
 #[napi(catch_unwind, ts_return_type = "Promise<BindingDiagnosis | BindingError>")]
 pub fn doctor(env: &Env, address: Option<String>, root: String) -> napi::Result<Object<'_>> {
     elsewhere(env, "vfio-discovery", move || {
-        let target = address.map(|address| address.parse::<Target>()).transpose().map_err(not_found)?;
-        let diagnosis = discovery::doctor(&Host::at(root), target.as_ref());
+        let place = address.as_deref().map(discovery::place).transpose().map_err(not_found)?;
+        let diagnosis = discovery::doctor(&Host::at(root), place.as_ref());
         diagnosis.map(BindingDiagnosis::from).map_err(not_found)
     })
 }
 
 fn not_found(error: FindError) -> Error {
     let code = match error {
-        FindError::Name(..) | FindError::NoDevice(_) => Code::Usage,
+        FindError::Name(_) | FindError::Descriptor(_) => Code::Usage,
         FindError::Absent(_) => Code::Host,
     };
-    Error::new(code, error.to_string())
+    let mut failed = Error::new(code, error.to_string());
+    failed.remedy = Some(error.remedy().to_owned());
+    failed
 }
 
 impl From<Found> for BindingFound {

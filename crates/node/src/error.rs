@@ -1,7 +1,7 @@
 //! Failures as values. They become exceptions in one place of the facade, `ts/native.ts`.
 
 use napi_derive::napi;
-use vfio_migration::device::{Fault, OpenError};
+use vfio_migration::device::{Fault, KernelError, OpenError};
 use vfio_migration::{CallError, Code, Error, State};
 
 /// A failure on its way to JavaScript.
@@ -50,11 +50,14 @@ pub(crate) fn not_opened(error: &OpenError) -> Error {
         Fault::Device => Code::DeviceFailed,
         Fault::Platform => Code::Platform,
     };
-    let mut failed = Error::new(code, error.to_string());
-    if let OpenError::Kernel(error) = error {
-        failed.errno = error.errno;
+    match error {
+        OpenError::Kernel(KernelError { what, remedy, errno, .. }) => {
+            let mut failed = Error::new(code, what);
+            (failed.remedy, failed.errno) = (Some(remedy.clone()), *errno);
+            failed
+        }
+        _ => Error::new(code, error.to_string()),
     }
-    failed
 }
 
 /// The handle is used after it was closed.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`device`] | devices, each on a thread of its own |
 //! | [`discovery`] | devices that were seen and not opened, and what is wrong with them |
+//! | [`opening`] | how devices come to be open, and how they are handed on |
 //! | [`session`], [`news`], [`options`] | sessions, what they have to say, how they go |
 //! | [`transport`], [`pipe`], [`view`] | where bytes go: natively, or through buffers of JavaScript |
 //! | [`model`] | the software device's own face, for tests and the demo |
@@ -21,6 +22,7 @@ pub mod discovery;
 pub mod error;
 pub mod model;
 pub mod news;
+pub mod opening;
 pub mod options;
 pub mod pipe;
 pub mod promise;

@@ -1,7 +1,8 @@
-use super::found::{FindError, Found, Target, list};
+use super::found::{FindError, Found, device, list};
 use super::holders::Holders;
 use super::kernel::Kernel;
 use super::{ailments, host};
+use crate::address::Place;
 use crate::sysfs::Host;
 
 /// Why a migration does not work, or what has to be minded.
@@ -28,7 +29,7 @@ pub struct Diagnosis {
     pub able: bool,
 }
 
-/// Says why this host cannot migrate `target`, or any device of a VFIO driver if none is given.
+/// Says why this host cannot migrate the device at `place`, or any device of a VFIO driver if none is given.
 ///
 /// ```
 /// use vfio_migration_device::discovery::doctor;
@@ -38,12 +39,12 @@ pub struct Diagnosis {
 /// assert_eq!(diagnosis.findings[0].code, "no-vfio");
 /// # Ok::<(), vfio_migration_device::discovery::FindError>(())
 /// ```
-pub fn doctor(host: &Host, target: Option<&Target>) -> Result<Diagnosis, FindError> {
+pub fn doctor(host: &Host, place: Option<&Place>) -> Result<Diagnosis, FindError> {
     let kernel = Kernel::of(host);
     let mut findings = host::findings(host, &kernel);
     let host_able = findings.iter().all(|finding| !finding.blocks);
-    let devices = match target {
-        Some(target) => vec![Found::of(host, &target.device(host)?, &Holders::of(host), &kernel)],
+    let devices = match place {
+        Some(place) => vec![Found::of(host, &device(host, place)?, &Holders::of(host), &kernel)],
         None => list(host),
     };
     if devices.is_empty() {

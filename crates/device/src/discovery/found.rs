@@ -2,7 +2,8 @@ use core::fmt;
 use std::fs;
 
 use super::{Driver, InUse, driver, holders::Holders, kernel::Kernel};
-use crate::sysfs::{Bdf, Host, NameError, SysDevice, Uuid};
+use crate::address::{KernelError, Place};
+use crate::sysfs::{Host, SysDevice};
 
 /// What a device, or its driver, is capable of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum Support {
 /// A device of this host, as far as it can be seen without opening it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// How it is opened: `vfio:0000:65:00.1`, `mdev:UUID`, `cdev:/dev/vfio/devices/vfio0`.
+    /// How it is opened: `vfio:0000:65:00.1`, `mdev:UUID`, on other buses `vfio:BUS/NAME`.
     pub address: String,
     /// Its name on its bus.
     pub name: String,
@@ -63,35 +64,15 @@ pub struct FoundGroup {
     pub members: Vec<(String, Option<String>)>,
 }
 
-/// What somebody calls a device.
-///
-/// ```
-/// use vfio_migration_device::discovery::Target;
-/// assert_eq!("vfio:65:00.1".parse(), Ok(Target::Pci("0000:65:00.1".parse()?)));
-/// assert_eq!("0000:65:00.1".parse(), Ok(Target::Pci("0000:65:00.1".parse()?)));
-/// assert_eq!("cdev:/dev/vfio/devices/vfio0".parse(), Ok(Target::Cdev("vfio0".into())));
-/// assert!("vfio:banana".parse::<Target>().is_err());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A PCI function: `vfio:BDF`, or the BDF alone.
-    Pci(Bdf),
-    /// An mdev: `mdev:UUID`, or the UUID alone.
-    Mdev(Uuid),
-    /// A device by the name of its node: `cdev:/dev/vfio/devices/NAME`, or the path alone.
-    Cdev(String),
-}
-
-/// Why a device was not found.
+/// Why a device was not found, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindError {
-    /// The name of a PCI function or an mdev is wrong.
-    Name(String, NameError),
-    /// It is not the name of a device of the host.
-    NoDevice(String),
+    /// The words name no device of a host.
+    Name(KernelError),
+    /// Somebody has it open already, and it has no place of its own.
+    Descriptor(Place),
     /// There is no such device.
-    Absent(Target),
+    Absent(Place),
 }
 
 /// All devices that a VFIO driver has, in the order of their addresses.
@@ -110,38 +91,48 @@ pub fn list(host: &Host) -> Vec<Found> {
 }
 
 /// One device, whether or not a VFIO driver has it.
-pub fn find(host: &Host, target: &Target) -> Result<Found, FindError> {
-    Ok(Found::of(host, &target.device(host)?, &Holders::of(host), &Kernel::of(host)))
+pub fn find(host: &Host, place: &Place) -> Result<Found, FindError> {
+    Ok(Found::of(host, &device(host, place)?, &Holders::of(host), &Kernel::of(host)))
 }
 
-impl Target {
-    pub(super) fn device(&self, host: &Host) -> Result<SysDevice, FindError> {
-        let device = match self {
-            Self::Pci(bdf) => host.pci(*bdf),
-            Self::Mdev(uuid) => host.mdev(*uuid),
-            Self::Cdev(node) => host.cdev(node),
-        };
-        device.ok_or_else(|| FindError::Absent(self.clone()))
-    }
+/// The place that somebody names: an address without its settings, or just the name of a PCI function or an mdev.
+///
+/// ```
+/// use vfio_migration_device::Place;
+/// use vfio_migration_device::discovery::place;
+/// assert_eq!(place("65:00.1")?, Place::Pci("0000:65:00.1".parse()?));
+/// assert_eq!(place("vfio:0000:65:00.1?by=group")?.to_string(), "vfio:0000:65:00.1");
+/// assert!(place("vfio:banana").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn place(text: &str) -> Result<Place, FindError> {
+    // Settings are none of discovery's business, least of all a token.
+    let name = text.split('?').next().unwrap_or(text);
+    let bare = name.parse().ok().map(Place::Pci).or_else(|| name.parse().ok().map(Place::Mdev));
+    bare.map_or_else(|| name.parse().map_err(FindError::Name), Ok)
 }
 
-impl core::str::FromStr for Target {
-    type Err = FindError;
+pub(super) fn device(host: &Host, place: &Place) -> Result<SysDevice, FindError> {
+    let device = match place {
+        Place::Pci(bdf) => host.pci(*bdf),
+        Place::Mdev(uuid) => host.mdev(*uuid),
+        Place::Bus { bus, name } => host.on_bus(bus, name),
+        Place::Cdev(path) => path.strip_prefix("/dev/vfio/devices").ok().and_then(|node| host.cdev(node.to_str()?)),
+        Place::Descriptor(_) | Place::Socket(_) | Place::Process { .. } => {
+            return Err(FindError::Descriptor(place.clone()));
+        }
+    };
+    device.ok_or_else(|| FindError::Absent(place.clone()))
+}
 
-    fn from_str(text: &str) -> Result<Self, FindError> {
-        // Options of an address are none of discovery's business, least of all a token.
-        let name = text.split('?').next().unwrap_or(text);
-        let wrong = |error| FindError::Name(name.to_owned(), error);
-        let cdev = |path: &str| path.strip_prefix("/dev/vfio/devices/").map(|node| Self::Cdev(node.to_owned()));
-        if let Some(bdf) = name.strip_prefix("vfio:") {
-            return bdf.parse().map(Self::Pci).map_err(wrong);
+impl FindError {
+    /// What to do about it.
+    pub fn remedy(&self) -> &str {
+        match self {
+            Self::Name(error) => &error.remedy,
+            Self::Descriptor(_) => "open it: only the program that has it, or \"probe\", can say more",
+            Self::Absent(_) => "see which there are: \"list\", lspci -D, ls /sys/bus/mdev/devices /dev/vfio/devices",
         }
-        if let Some(uuid) = name.strip_prefix("mdev:") {
-            return uuid.parse().map(Self::Mdev).map_err(wrong);
-        }
-        let bare = name.strip_prefix("cdev:").and_then(cdev).or_else(|| cdev(name));
-        let bare = bare.or_else(|| name.parse().ok().map(Self::Pci));
-        bare.or_else(|| name.parse().ok().map(Self::Mdev)).ok_or_else(|| FindError::NoDevice(name.to_owned()))
     }
 }
 
@@ -157,10 +148,10 @@ impl Found {
         });
         let cdev = device.cdev().map(|node| format!("/dev/vfio/devices/{node}"));
         let bus = device.bus();
-        let address = match (bus.as_deref(), &cdev) {
-            (Some("mdev"), _) => format!("mdev:{}", device.name()),
-            (Some("pci"), _) | (_, None) => format!("vfio:{}", device.name()),
-            (_, Some(cdev)) => format!("cdev:{cdev}"),
+        let address = match bus.as_deref() {
+            Some("mdev") => format!("mdev:{}", device.name()),
+            Some("pci") | None => format!("vfio:{}", device.name()),
+            Some(bus) => format!("vfio:{bus}/{}", device.name()),
         };
         let name_of_driver = device.driver();
         let known = name_of_driver.as_deref().and_then(driver);
@@ -247,25 +238,12 @@ impl fmt::Display for Support {
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pci(bdf) => write!(f, "vfio:{bdf}"),
-            Self::Mdev(uuid) => write!(f, "mdev:{uuid}"),
-            Self::Cdev(node) => write!(f, "cdev:/dev/vfio/devices/{node}"),
-        }
-    }
-}
-
 impl fmt::Display for FindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(text, error) => write!(f, "'{text}' is no device: {error}"),
-            Self::NoDevice(text) => write!(
-                f,
-                "'{text}' is no device of this host: write vfio:0000:65:00.1, mdev:UUID or cdev:/dev/vfio/devices/vfio0"
-            ),
-            Self::Absent(target) => write!(f, "this host has no device {target}"),
+            Self::Name(error) => f.write_str(&error.what),
+            Self::Descriptor(place) => write!(f, "{place} is a descriptor, and no place where a device is"),
+            Self::Absent(place) => write!(f, "this host has no device {place}"),
         }
     }
 }

@@ -34,5 +34,5 @@ mod variants;
 
 pub use doctor::{Diagnosis, Finding, doctor};
 pub use drivers::{DRIVERS, Driver, driver};
-pub use found::{FindError, Found, FoundGroup, Support, Target, find, list};
+pub use found::{FindError, Found, FoundGroup, Support, find, list, place};
 pub use holders::{Holder, InUse};

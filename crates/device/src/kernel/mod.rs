@@ -26,6 +26,7 @@ mod group;
 mod holding;
 mod ioctls;
 mod node;
+mod offer;
 mod passed;
 mod passport;
 mod receive;
@@ -34,6 +35,7 @@ pub mod tracker;
 
 pub use descriptor::{Kind, kind};
 pub use holding::Holding;
+pub use offer::Offer;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -1,0 +1,134 @@
+//! How devices come to be open here, and how they are handed on.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use napi::Env;
+use napi::bindgen_prelude::Object;
+use napi_derive::napi;
+use vfio_migration::Error;
+use vfio_migration::device::kernel::{self, Holding, Offer};
+use vfio_migration::device::{Address, KernelError, OpenOptions, Opened, Place};
+
+use crate::descriptor;
+use crate::device::BindingDevice;
+use crate::error::not_opened;
+use crate::model::BindingGuestMemory;
+use crate::promise::Answer;
+
+/// How a device of the kernel came to be open.
+#[napi(object, object_from_js = false)]
+pub struct BindingHolding {
+    /// `group` or `cdev`; absent if somebody else opened it.
+    pub by: Option<String>,
+    /// The state in which it was found.
+    pub found: String,
+    /// Whether we reset it because of that state.
+    pub was_reset: bool,
+    /// Whether the kernel resets it at its first open, as here, and at its last close.
+    pub reset_by_opening: bool,
+}
+
+/// A socket that gives a device to other programs.
+#[napi]
+pub struct BindingOffer(Mutex<Option<Offer>>);
+
+#[napi]
+impl BindingOffer {
+    /// Gives it to nobody any more.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+/// How a device is opened.
+#[napi(object, object_to_js = false)]
+#[derive(Default)]
+pub struct BindingOpenOptions {
+    /// It is to be saved: one that is empty when it is opened afresh is refused.
+    pub to_save: Option<bool>,
+    /// It is taken all the same.
+    pub fresh: Option<bool>,
+}
+
+/// Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to.
+#[napi(catch_unwind, ts_return_type = "Promise<BindingDevice | BindingError>")]
+pub fn open_device<'env>(
+    env: &'env Env,
+    address: String,
+    memory: Option<&BindingGuestMemory>,
+    options: Option<BindingOpenOptions>,
+) -> napi::Result<Object<'env>> {
+    let BindingOpenOptions { to_save, fresh } = options.unwrap_or_default();
+    let options = OpenOptions {
+        memory: memory.map(BindingGuestMemory::share),
+        to_save: to_save.unwrap_or(false),
+        fresh: fresh.unwrap_or(false),
+        ..OpenOptions::default()
+    };
+    // On JavaScript's thread: it may close its descriptor as soon as this returns.
+    let named = named(&address, options);
+    opened_elsewhere(env, move || {
+        let (address, options) = named?;
+        let opened = address.open(options).map_err(|error| not_opened(&error))?;
+        Ok((address.to_string(), opened))
+    })
+}
+
+/// Takes a device that the caller has open, with what it needs beside and which device it is.
+#[napi(catch_unwind, ts_return_type = "Promise<BindingDevice | BindingError>")]
+pub fn open_descriptors(env: &Env, fd: i32, beside: Vec<i32>, device: Option<String>) -> napi::Result<Object<'_>> {
+    let copies = descriptor::copy(fd).and_then(|device| {
+        let beside: Result<Vec<_>, _> = beside.into_iter().map(descriptor::copy).collect();
+        Ok((device, beside?))
+    });
+    opened_elsewhere(env, move || {
+        let (copy, beside) = copies?;
+        let failed = |error: KernelError| not_opened(&error.into());
+        let place = device.map(|place| place.parse::<Place>()).transpose().map_err(failed)?;
+        Ok((format!("fd:{fd}"), kernel::take(copy, beside, place.as_ref()).map_err(failed)?))
+    })
+}
+
+fn named(address: &str, mut options: OpenOptions) -> Result<(Address, OpenOptions), Error> {
+    let address: Address = address.parse().map_err(|error| not_opened(&error))?;
+    if let Address::Kernel(kernel) = &address
+        && let Some(number) = kernel.descriptor()
+    {
+        options.descriptor = Some(descriptor::copy(i32::try_from(number).unwrap_or(-1))?);
+    }
+    Ok((address, options))
+}
+
+/// Opening may reset a PCI device, which takes its time.
+fn opened_elsewhere(
+    env: &Env,
+    open: impl FnOnce() -> Result<(String, Opened), Error> + Send + 'static,
+) -> napi::Result<Object<'_>> {
+    let (answer, promise) = Answer::promised(env)?;
+    let name = thread::Builder::new().name("vfio-open".into());
+    let spawned = name.spawn(move || {
+        let opened = open();
+        answer.make(move |env| opened.and_then(|(address, opened)| BindingDevice::new(env, address, opened)));
+    });
+    spawned?;
+    Ok(promise)
+}
+
+impl BindingOffer {
+    pub(crate) const fn new(offer: Offer) -> Self {
+        Self(Mutex::new(Some(offer)))
+    }
+}
+
+impl From<&Holding> for BindingHolding {
+    fn from(holding: &Holding) -> Self {
+        Self {
+            by: holding.opened_by().map(|by| by.to_string()),
+            found: holding.found().to_string(),
+            was_reset: holding.was_reset(),
+            reset_by_opening: holding.is_reset_by_opening(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import { type Device, OpenDevice } from './device.ts'
+import { usage } from './errors.ts'
+import { native, settle } from './native.ts'
+import type { SeenState } from './states.ts'
+
+/** How a device is opened. */
+export interface OpenOptions {
+  /** Its name in sessions: 1 to 255 bytes, the same at both ends. @default its place among the session's devices */
+  readonly id?: string
+  /**
+   * It is to be saved: a device that the kernel empties when it is opened afresh, as it does with PCI functions, is then
+   * refused. @default false
+   */
+  readonly toSave?: boolean
+  /** It is taken all the same. @default false */
+  readonly fresh?: boolean
+}
+
+/** A device that this process has open already, by the numbers of its file descriptors. They are copied at once. */
+export interface Descriptors {
+  /** Of the device. */
+  readonly fd: number
+  /** Of what it needs to go on working: its container and group, or its iommufd. They are kept open and not touched. */
+  readonly beside?: readonly number[]
+  /** Which device it is, for kernels that do not say so: `vfio:0000:65:00.1`, `mdev:UUID`. */
+  readonly device?: string
+}
+
+/**
+ * Opens a device by its address, or takes one that is open. The handle stands for the state that the device was found in:
+ * running, for every device that was opened afresh.
+ *
+ * | address | device |
+ * |---|---|
+ * | `model:size=256MiB,pre-copy,p2p,seed=7` | a software device |
+ * | `vfio:0000:65:00.1`, `mdev:UUID`, `cdev:/dev/vfio/devices/vfio0` | one of the kernel's, opened here |
+ * | `fd:unix:PATH`, `pidfd:PID:N`, `fd:N` | one that another program, or this one, has open |
+ *
+ * @throws VfioError `ERR_VFIO_UNSUPPORTED` for an address of a kind that is not served and for a device without migration,
+ * `ERR_VFIO_USAGE` for what makes no sense, `ERR_VFIO_HOST` where the host lacks it or does not permit it,
+ * `ERR_VFIO_DEVICE_FAILED`, `ERR_VFIO_PLATFORM` where there is no addon
+ *
+ * @example
+ * ```ts
+ * import { openDevice } from 'vfio-migration'
+ * const device = await openDevice('model:size=1MiB')
+ * const copy = await device.to('stop-copy')
+ * let bytes = 0
+ * for await (const chunk of copy.data) bytes += chunk.byteLength
+ * await copy.close()
+ * ```
+ */
+export const openDevice = async (from: string | Descriptors, options: OpenOptions = {}): Promise<Device> => {
+  const device = settle(await opened(from, options))
+  // As the device says it: what must not be shown is not in it.
+  const open = new OpenDevice(device, device.address, options.id)
+  return open.handle(settle(await device.state()) as SeenState) as Device
+}
+
+const opened = (from: string | Descriptors, { toSave = false, fresh = false }: OpenOptions) => {
+  if (typeof from === 'string') return native().openDevice(from, undefined, { toSave, fresh })
+  if (typeof from !== 'object' || from === null) {
+    throw usage(`a device is opened by an address or by descriptors, not by ${from === null ? 'null' : typeof from}`)
+  }
+  const { fd, beside = [], device } = from
+  const numbers = [fd, ...beside]
+  const wrong = numbers.find((number) => !Number.isInteger(number) || number < 0 || number >= 2 ** 31)
+  if (wrong !== undefined) throw usage(`${wrong} is no file descriptor`)
+  return native().openDescriptors(fd, [...beside], device)
+}
