@@ -39,6 +39,11 @@ const usage: Record<string, readonly [string[], RegExp]> = {
   'a size beyond all bounds': [['demo', '--size', '99999999999TiB'], /--size/],
   'a number that is none': [['demo', '--devices', 'many'], /--devices many/],
   'no devices at all': [['demo', '--devices', '0'], /from 1 to 64/],
+  'an operand of list': [['list', 'vfio:0000:65:00.1'], /doctor and probe/],
+  'two devices to probe': [['probe', 'model:size=1MiB', 'model:size=1MiB'], /one device/],
+  'two devices for the doctor': [['doctor', '65:00.1', '65:00.2'], /one device/],
+  'a device that the doctor cannot look at': [['doctor', 'model:size=1MiB'], /vfio:BDF/],
+  '--hold where standard input is the stream': [['restore', device, '--from', '-', '--hold'], /--from PATH/],
   'an operand too many': [['demo', 'x'], /takes no operands/],
   'a time that is none': [['save', device, '--to', 'x', '--timeout', 'soon'], /--timeout soon/],
   'a rate of nothing': [['save', device, '--to', 'x', '--rate', '0'], /rate/],
@@ -63,8 +68,23 @@ test('no command at all', async (t) => {
 
 test('an unknown scheme of a device', (t) =>
   refused(t, ['save', 'floppy:0', '--to', 'x'], 3, 'ERR_VFIO_UNSUPPORTED', /floppy/))
-test('a device that cannot be served yet', (t) =>
-  refused(t, ['save', 'vfio:0000:3b:00.0', '--to', 'x'], 3, 'ERR_VFIO_UNSUPPORTED', /vfio/))
+const kernelDevices: Record<string, readonly [string, number, string, RegExp]> = {
+  'a PCI function that is not there': ['vfio:ffff:3b:00.0', 3, 'ERR_VFIO_HOST', /no device vfio:ffff:3b:00\.0/],
+  'a BDF that is none': ['vfio:0000:65:20.1', 2, 'ERR_VFIO_USAGE', /'0000:65:20\.1'/],
+  'an mdev that is none': ['mdev:1', 2, 'ERR_VFIO_USAGE', /'1' is no name of an mdev/],
+  'a descriptor that is no device': ['fd:0', 3, 'ERR_VFIO_UNSUPPORTED', /fd:0/],
+  'a descriptor that nobody opened': ['fd:77', 2, 'ERR_VFIO_USAGE', /77 cannot be used/],
+  'a process that is gone': ['pidfd:4194303:3', 2, 'ERR_VFIO_USAGE', /no such process/],
+  'a socket where nobody hands a device over': ['fd:unix:/nonexistent/s', 2, 'ERR_VFIO_USAGE', /cannot connect/],
+}
+for (const [what, [address, status, code, words]] of Object.entries(kernelDevices)) {
+  test(what, (t) => refused(t, ['probe', address], status, code, words))
+}
+test('a token that is wrong is not shown', async (t) => {
+  const { stderr, stdout } = await run('save', 'vfio:ffff:3b:00.0?vf_token=secret', '--to', 'x', '--json')
+  t.regex(stderr, /vf_token/)
+  t.notRegex(stderr + stdout, /secret/)
+})
 
 test('a file that is not there', async (t) => {
   const file = await temporary(t)

@@ -36,7 +36,11 @@ test('members that a state does not have', async (t) => {
 
 test('addresses that make no sense', async (t) => {
   await t.throwsAsync(openDevice('floppy:0'), { code: 'ERR_VFIO_UNSUPPORTED', message: /floppy/ })
-  await t.throwsAsync(openDevice('vfio:0000:3b:00.0'), { code: 'ERR_VFIO_UNSUPPORTED' })
+  await t.throwsAsync(openDevice('vfio:ffff:3b:00.0'), { code: 'ERR_VFIO_HOST', message: /no device/ })
+  await t.throwsAsync(openDevice({ fd: -1 }), { ...usage, message: /-1 is no file descriptor/ })
+  await t.throwsAsync(openDevice({ fd: 0.5 }), usage)
+  await t.throwsAsync(openDevice({ fd: 99_999 }), { ...usage, message: /99999 cannot be used/ })
+  await t.throwsAsync(openDevice(null as unknown as string), usage)
   await t.throwsAsync(openDevice('nothing'), usage)
   await t.throwsAsync(openDevice('model:size=lots'), { ...usage, message: /size=lots/ })
   await t.throwsAsync(openDevice(7 as unknown as string), usage)

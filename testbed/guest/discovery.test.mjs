@@ -51,8 +51,9 @@ test('doctor says why the card cannot migrate, and ends with status 3', () => {
   assert.match(JSON.stringify(json), /no-migration/)
 })
 
-test('the card is refused', () => {
-  refuse(3, 'ERR_VFIO_UNSUPPORTED', 'save', `vfio:${card}`, '--to', out, '--no-p2p-traffic')
+test('the card is refused: it would be empty, and it cannot migrate', () => {
+  assert.match(refuse(2, 'ERR_VFIO_USAGE', 'save', `vfio:${card}`, '--to', out), /reset.*--fresh/)
+  refuse(3, 'ERR_VFIO_UNSUPPORTED', 'save', `vfio:${card}`, '--to', out, '--fresh')
 })
 
 test('what is not there is refused', () => {
