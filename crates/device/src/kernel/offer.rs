@@ -76,12 +76,17 @@ impl Drop for Offer {
 const MOST: usize = 4;
 
 pub(super) fn give(socket: &UnixStream, descriptors: &[OwnedFd]) -> io::Result<()> {
+    if descriptors.len() > MOST {
+        return Err(io::Error::other(format!(
+            "{} descriptors are more than whoever takes them expects",
+            descriptors.len()
+        )));
+    }
     let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&borrowed)) {
-        return Err(io::Error::other("more descriptors than one message takes"));
-    }
+    let fits = ancillary.push(SendAncillaryMessage::ScmRights(&borrowed));
+    debug_assert!(fits, "there is room for {MOST}");
     loop {
         match sendmsg(socket, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL) {
             Err(Errno::INTR) => {}
