@@ -180,8 +180,8 @@ pub enum AfterReport {
 /// Sets a bit in `bitmap` for each page of a range that was written to: bit i of word i / 64 is page i. EINVAL if the
 /// bitmap has no room for the range.
 ///
-/// A hole, and tracking that is off, read as clean: kernels lose that error. Ask for one mapped range a call, and only
-/// while tracking is on.
+/// EINVAL also if nothing is mapped in a part of the range, or if tracking is off. Kernels have lost that error, and then
+/// both read as clean: ask for one mapped range a call, and only while tracking is on.
 pub fn dirty(
     iommufd: BorrowedFd<'_>,
     page_table: u32,

@@ -35,6 +35,8 @@ pub mod feature;
 pub mod group;
 #[cfg(target_os = "linux")]
 pub mod iommufd;
+#[cfg(all(target_os = "linux", feature = "iommufd-mock"))]
+pub mod iommufd_mock;
 #[cfg(target_os = "linux")]
 pub mod irq;
 #[cfg(target_os = "linux")]
