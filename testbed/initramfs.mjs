@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { digest, folder, run, testbed } from './cache.mjs'
+import { custom, customs } from './custom.mjs'
 import { image, release } from './kernels.mjs'
 import { moduleName, ours, set } from './modules.mjs'
 import { unpackOnly } from './packages.mjs'
@@ -35,13 +36,13 @@ const needs = (bytes) => {
 }
 
 /**
- * The modules to load, what they need first. Whatever `sets` has stands before the kernel's own module of that name: the
+ * The modules to load, what they need first, without what is built in. Whatever `sets` has stands before the kernel's own module of that name: the
  * two kinds of VFIO modules must not be mixed, and a kernel may not notice it.
  */
-const order = (wanted, maps) => {
+const order = (wanted, maps, builtIn) => {
   const result = new Map()
   const visit = (name, by) => {
-    if (result.has(name)) return
+    if (result.has(name) || builtIn.has(name)) return
     const path = maps.find((map) => map.has(name))?.get(name)
     if (!path) throw new Error(`no module ${name} for this kernel${by ? `, which ${by} needs` : ''}`)
     const bytes = content(path)
@@ -80,7 +81,7 @@ const wantedModules = (load, own) => {
 export const initramfs = ({ kernel, set: name, load }) => {
   const chosen = set(kernel, name)
   const own = load.includes('ours') ? ours(kernel, name) : undefined
-  const { modules } = image(kernel)
+  const { others, builtIn } = shipped(kernel, name)
   const base = busybox()
   const program = join(base, 'usr/bin/busybox')
   const sets = [...(own?.modules ?? []), ...chosen.modules]
@@ -93,15 +94,15 @@ export const initramfs = ({ kernel, set: name, load }) => {
     copyFileSync(program, join(tree, 'bin/busybox'))
     chmodSync(join(tree, 'bin/busybox'), 0o755)
     symlinkSync('busybox', join(tree, 'bin/sh'))
-    const maps = [new Map(sets.map((path) => [moduleName(path), path])), index(modules)]
-    const all = [...order([...wantedModules(load, own)], maps)]
+    const maps = [new Map(sets.map((path) => [moduleName(path), path])), others]
+    const all = [...order([...wantedModules(load, own)], maps, builtIn)]
     mkdirSync(join(half, 'modules'))
     for (const [module, bytes] of all) writeFileSync(join(tree, 'modules', `${module}.ko`), bytes)
     writeFileSync(join(tree, 'modules/order'), `${all.map(([module]) => module).join('\n')}\n`)
     writeFileSync(join(tree, 'init'), init)
     chmodSync(join(tree, 'init'), 0o755)
     // All that a command may want to load later, ready for insmod.
-    const extra = order([...maps[0].keys()], maps)
+    const extra = order([...maps[0].keys()], maps, builtIn)
     for (const [module, bytes] of extra) writeFileSync(join(half, 'modules', `${module}.ko`), bytes)
     writeFileSync(join(half, 'modules/order'), `${[...extra.keys()].join('\n')}\n`)
     const pack = '"$1" find . | "$1" cpio -o -H newc 2>/dev/null | gzip -1 > ../initramfs'
@@ -109,6 +110,12 @@ export const initramfs = ({ kernel, set: name, load }) => {
   })
   return { initramfs: join(made, 'initramfs'), modules: join(made, 'modules'), commands: join(base, 'links') }
 }
+
+/** The modules that come with the kernel, and the names of those that are part of it: all, in a kernel of our own. */
+const shipped = (kernel, name) =>
+  customs.includes(name)
+    ? { others: new Map(), builtIn: new Set(custom(kernel, name).builtIn.map(moduleName)) }
+    : { others: index(image(kernel).modules), builtIn: new Set() }
 
 /** What the machine does from its first process on; what it is told stands in the share. */
 const init = readFileSync(join(testbed, 'init.sh'), 'utf8')

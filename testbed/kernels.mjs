@@ -98,14 +98,27 @@ const isElf = (path) => {
 
 /** The parts of the kernel's sources that modules are built from. */
 export const source = (generation) => {
+  const { name, version } = sourcePackage(generation)
+  return folder(`source-${version}`, (half) => {
+    const parts = ['samples/vfio-mdev', 'drivers/vfio', 'drivers/iommu', 'lib/interval_tree.c']
+    unpackSource(name, half, parts.map((part) => `${name}/${part}`).join(' '))
+  })
+}
+
+/** All of the kernel's sources: their version, and how to unpack them into a folder. */
+export const wholeSource = (generation) => {
+  const { name, version } = sourcePackage(generation)
+  return { version, unpack: (into) => unpackSource(name, into, '') }
+}
+
+const unpackSource = (name, into, members) =>
+  pipeFrom(name, `./usr/src/${name}.tar.xz`, `tar -xJ --strip-components=1 ${members}`, into)
+
+const sourcePackage = (generation) => {
   const name = `linux-source-${generation}`
   const version = field(name, 'Version')
   if (!version?.startsWith(release(generation).split('+')[0])) {
     throw new Missing(`Debian has linux ${release(generation)} but the source of ${version}`)
   }
-  return folder(`source-${version}`, (half) => {
-    const parts = ['samples/vfio-mdev', 'drivers/vfio', 'drivers/iommu', 'lib/interval_tree.c']
-    const members = parts.map((part) => `${name}/${part}`).join(' ')
-    pipeFrom(name, `./usr/src/${name}.tar.xz`, `tar -xJ --strip-components=1 ${members}`, half)
-  })
+  return { name, version }
 }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { cache, Missing } from './cache.mjs'
+import { custom, customs } from './custom.mjs'
 import { initramfs } from './initramfs.mjs'
 import { image } from './kernels.mjs'
 import { fromBackports, loader } from './packages.mjs'
@@ -52,7 +53,7 @@ const p9 = (tag, path, more) => [
  *
  * @param {object} machine
  * @param {string} machine.kernel the generation: `6.12` or `7.3`
- * @param {string} machine.set `stock` or `hybrid`
+ * @param {string} machine.set `stock`, `hybrid`, or a kernel of our own: `custom`, `kasan`
  * @param {string[]} machine.load modules to load beside VFIO; `ours` is the project's own
  * @param {boolean} [machine.igb] whether there is an `igb` behind an IOMMU, bound to vfio-pci
  * @param {number} [machine.memory] MiB
@@ -65,7 +66,8 @@ const p9 = (tag, path, more) => [
  */
 export const runIn = async (machine, command) => {
   const load = machine.igb ? [...machine.load, 'vfio_pci'] : machine.load
-  const { kernel } = image(machine.kernel)
+  const own = customs.includes(machine.set)
+  const { kernel } = own ? custom(machine.kernel, machine.set) : image(machine.kernel)
   const built = initramfs({ kernel: machine.kernel, set: machine.set, load })
   const { command: program, env } = qemu()
   mkdirSync(join(cache, 'runs'), { recursive: true })

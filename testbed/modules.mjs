@@ -3,6 +3,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'no
 import { cpus } from 'node:os'
 import { basename, join } from 'node:path'
 import { digest, folder, Missing, run, testbed } from './cache.mjs'
+import { custom, customs } from './custom.mjs'
 import { headers, release, source } from './kernels.mjs'
 
 /** The project's own module. */
@@ -36,9 +37,9 @@ const recipes = {
   },
 }
 
-/** The options as the compiler sees them. */
+/** The options as the compiler sees them; a kernel of our own has its own. */
 const defines = (set) =>
-  Object.entries(recipes[set].options)
+  Object.entries(recipes[set]?.options ?? {})
     .map(([name, value]) => `-DCONFIG_${name}${value === 'm' ? '_MODULE' : ''}=1`)
     .join(' ')
 
@@ -57,7 +58,8 @@ const compiler = () => {
 }
 
 const make = (generation, set, where, variables = []) => {
-  const args = ['-C', headers(generation), `M=${where}`, `-j${cpus().length}`, ...compiler(), ...variables, 'modules']
+  const tree = customs.includes(set) ? custom(generation, set).tree : headers(generation)
+  const args = ['-C', tree, `M=${where}`, `-j${cpus().length}`, ...compiler(), ...variables, 'modules']
   // Flags come by the environment: on the command line they would replace those of the kernel's own files.
   return run('make', args, { env: { KCFLAGS: defines(set) } })
 }
@@ -72,6 +74,7 @@ const built = (base) => ({
 
 /** A set of modules for a kernel. */
 export const set = (generation, name) => {
+  if (customs.includes(name)) return { symbols: custom(generation, name).symbols, modules: [] }
   const { parts, options } = recipes[name]
   const version = release(generation)
   const base = folder(`modules-${version}-${name}-${digest(recipe, headers(generation))}`, (half) => {
@@ -123,7 +126,8 @@ export const ours = (generation, name) => {
   const key = digest(recipe, symbols, ...content)
   const base = folder(`module-${release(generation)}-${name}-${key}`, (half) => {
     for (const file of files) cpSync(join(own, file), join(half, file))
-    make(generation, name, half, [`KBUILD_EXTRA_SYMBOLS=${symbols}`])
+    // A kernel of our own has the symbols of VFIO in itself.
+    make(generation, name, half, customs.includes(name) ? [] : [`KBUILD_EXTRA_SYMBOLS=${symbols}`])
   })
   return built(base)
 }

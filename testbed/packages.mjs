@@ -141,6 +141,19 @@ export const unpackOnly = (names, into) => {
   rmSync(packages, { recursive: true })
 }
 
+/** Unpacks packages of the release that this machine itself runs: what is built here is linked with those. */
+export const unpackOwn = (names, into) => {
+  const packages = join(into, '.packages')
+  mkdirSync(packages, { recursive: true })
+  try {
+    run('apt-get', ['download', '-qq', ...names], { cwd: packages })
+  } catch (error) {
+    throw new Missing(`the package sources of this machine do not give ${names.join(', ')}: ${error.message}`)
+  }
+  unpack(packages, into)
+  rmSync(packages, { recursive: true })
+}
+
 /** Gives a file's bytes out of a package's file system to a shell command, without unpacking the package. */
 export const pipeFrom = (name, file, shell, cwd) => {
   const packages = join(cwd, '.packages')

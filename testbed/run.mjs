@@ -1,21 +1,21 @@
 // Runs a command in a machine of the test bed:
-//   node testbed/run.mjs --kernel 6.12|7.3 --set stock|hybrid [--igb] [--load mtty,ours] [--env NAME=VALUE]
+//   node testbed/run.mjs --kernel 6.12|7.3 --set stock|hybrid|custom|kasan [--igb] [--load mtty,ours] [--env NAME=VALUE]
 //     [--share FOLDER] [--memory MIB] [--timeout SECONDS] [--log FILE] -- COMMAND ARGS
 // It ends with the command's exit status; with 125 if the machine failed, with 77 if it cannot be had here.
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Missing, say } from './cache.mjs'
+import { customs } from './custom.mjs'
 import { generations } from './kernels.mjs'
 import { defaultTimeout, runIn } from './machine.mjs'
 import { sets } from './modules.mjs'
 
 const usage = (why) => {
   say(why)
-  console.error('usage: node testbed/run.mjs [--kernel 6.12|7.3] [--set stock|hybrid] [--load mtty,ours] [--igb]')
-  console.error(
-    '         [--env NAME=VALUE] [--share FOLDER] [--memory MIB] [--timeout SECONDS] [--log FILE] -- COMMAND ARGS',
-  )
+  console.error('usage: node testbed/run.mjs [--kernel 6.12|7.3] [--set stock|hybrid|custom|kasan] [--load mtty,ours]')
+  console.error('         [--igb] [--env NAME=VALUE] [--share FOLDER] [--memory MIB] [--timeout SECONDS] [--log FILE]')
+  console.error('         -- COMMAND ARGS')
   process.exit(2)
 }
 
@@ -43,7 +43,8 @@ const parse = () => {
 const { values, positionals: command } = parse()
 const numberOf = (name) => (/^[1-9]\d*$/.test(values[name]) ? Number(values[name]) : usage(`--${name} takes a number`))
 if (!generations.includes(values.kernel)) usage(`--kernel is one of ${generations.join(', ')}`)
-if (!sets.includes(values.set)) usage(`--set is one of ${sets.join(', ')}`)
+const known = [...sets, ...customs]
+if (!known.includes(values.set)) usage(`--set is one of ${known.join(', ')}`)
 if (command.length === 0) usage('no command')
 const variables = values.env.map((pair) => {
   const at = pair.indexOf('=')

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { setup } from '../scripts/setup.mjs'
 import { cache, Missing, root, say, testbed } from './cache.mjs'
+import { complaints } from './complaints.mjs'
 import { runIn } from './machine.mjs'
 
 /**
@@ -20,9 +21,11 @@ import { runIn } from './machine.mjs'
  * @property {Record<string, string>} [env]
  * @property {string[]} command ends with the counts of Cargo's or Node's test runner
  * @property {boolean} [all] only with --all
+ * @property {boolean} [watched] whether the run fails if the kernel's log has a report of a mistake
  *
  * @typedef {object} Suite
  * @property {string} what it checks
+ * @property {boolean} [all] only with --all, or by name
  * @property {string[]} [needs] steps of scripts/setup.mjs
  * @property {{ package: string, bin?: string, test?: string }[]} [builds] of Cargo
  * @property {(programs: Record<string, string>) => Run[]} runs in this order, with one folder that all may write to;
@@ -93,6 +96,11 @@ const runOne = async (name, share, run) => {
     const machine = { load: ['mtty'], ...run, share, cwd: root, output: values.verbose ? output : undefined }
     const ended = await runIn(machine, run.command)
     const counted = count(ended)
+    const found = run.watched ? complaints(ended.log) : []
+    if (found.length > 0) {
+      counted.failed += 1
+      counted.reason = `the kernel complains: ${found.join(' | ')}`
+    }
     for (const key of Object.keys(total)) total[key] += counted[key]
     skips.push(...counted.skips)
     const seconds = ((Date.now() - begun) / 1000).toFixed(1)
@@ -116,6 +124,7 @@ mkdirSync(join(cache, 'runs'), { recursive: true })
 for (const name of positionals.length > 0 ? positionals : known) {
   /** @type {{ default: Suite }} */
   const { default: suite } = await import(join(folder, `${name}.mjs`))
+  if (suite.all && !values.all && positionals.length === 0) continue
   setup(suite.needs ?? [])
   const programs = Object.fromEntries((suite.builds ?? []).map((one) => [one.bin ?? one.test, build(one)]))
   const share = mkdtempSync(join(cache, 'runs/suite-'))

@@ -1,0 +1,27 @@
+// iommufd's own test devices, whose dirty pages are known, and our module on a kernel that looks for mistakes. The kernel is
+// built here, which takes minutes: only with --all, or by name.
+import { join } from 'node:path'
+import { testbed } from '../cache.mjs'
+
+const watched = join(testbed, 'guest/watched.sh')
+
+/** @type {import('../test.mjs').Suite} */
+export default {
+  what: 'page tables report what was written, and a kernel that looks for mistakes finds none in our module',
+  all: true,
+  builds: [
+    { package: 'vfio-migration-device', test: 'iommufd_mock' },
+    { package: 'vfio-migration-device', test: 'kernel_module' },
+  ],
+  runs: ({ iommufd_mock: mock, kernel_module: tests }) => {
+    const machine = { kernel: '6.12', load: ['ours'], watched: true, timeout: 900 }
+    const env = { VFIO_TEST_MOCK: 'there', VFIO_TEST_MODULE: 'loaded' }
+    return [
+      { ...machine, set: 'custom', env, command: [watched, mock] },
+      { ...machine, set: 'custom', env, command: [watched, tests] },
+      // Several times as slow.
+      { ...machine, set: 'kasan', env, command: [watched, mock], memory: 2048, all: true },
+      { ...machine, set: 'kasan', env, command: [watched, tests], memory: 2048, timeout: 3600, all: true },
+    ]
+  },
+}
