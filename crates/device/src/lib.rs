@@ -32,6 +32,9 @@ mod dirty_log;
 pub mod discovery;
 #[cfg(target_os = "linux")]
 pub mod kernel;
+#[cfg(not(target_os = "linux"))]
+#[path = "kernel/absent.rs"]
+pub mod kernel;
 mod model;
 mod release;
 pub mod sysfs;

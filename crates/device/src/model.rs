@@ -38,7 +38,6 @@ pub(crate) fn open(settings: &Settings, memory: Option<GuestMemory>) -> Result<O
         device: Box::new(DeviceBackend { world, delays, stopped, passport, capabilities, table }),
         trackers: tracker.into_iter().map(|tracker| Box::new(tracker) as Box<dyn Tracker>).collect(),
         model: Some(handle),
-        #[cfg(target_os = "linux")]
         kernel: None,
     })
 }

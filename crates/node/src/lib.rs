@@ -13,11 +13,14 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned by the call")]
 
+#[cfg(not(target_os = "linux"))]
+pub mod absent;
 #[cfg(feature = "benchmark")]
 pub mod benchmark;
 pub mod cleanup;
 mod descriptor;
 pub mod device;
+#[cfg(target_os = "linux")]
 pub mod discovery;
 pub mod error;
 pub mod model;

@@ -33,7 +33,6 @@ pub struct OpenOptions {
     /// Where the host's folders are, unless it is this host.
     pub host: Host,
     /// The descriptor that `fd:N` names ([`KernelAddress::descriptor`]), from whoever may make an owner of a number.
-    #[cfg(target_os = "linux")]
     pub descriptor: Option<std::os::fd::OwnedFd>,
 }
 
@@ -47,20 +46,13 @@ pub struct Opened {
     /// The world around a software device: its guest, and what it knows for certain.
     pub model: Option<ModelHandle>,
     /// How a device of the kernel came to be open, and the way to hand it on.
-    #[cfg(target_os = "linux")]
     pub kernel: Option<crate::kernel::Holding>,
 }
 
 impl Opened {
     /// A device that the caller has made.
     pub fn of(device: Box<dyn Device>) -> Self {
-        Self {
-            device,
-            trackers: Vec::new(),
-            model: None,
-            #[cfg(target_os = "linux")]
-            kernel: None,
-        }
+        Self { device, trackers: Vec::new(), model: None, kernel: None }
     }
 }
 
@@ -85,15 +77,7 @@ impl Address {
     pub fn open(&self, options: OpenOptions) -> Result<Opened, OpenError> {
         match self {
             Self::Model(settings) => model::open(settings, options.memory),
-            #[cfg(target_os = "linux")]
             Self::Kernel(address) => Ok(crate::kernel::open(address, options)?),
-            #[cfg(not(target_os = "linux"))]
-            Self::Kernel(address) => Err(KernelError::new(
-                Fault::Platform,
-                format!("{address} is a device of the Linux kernel, and this is another system"),
-                "use Linux for it",
-            )
-            .into()),
         }
     }
 }
