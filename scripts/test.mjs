@@ -6,6 +6,9 @@ import { root, setup } from './setup.mjs'
 
 const npx = (...args) => ['npx', '--no-install', ...args]
 
+/** Tests that need a kernel with their device: `cargo test` leaves them alone, the test bed runs them. */
+const inTestBed = ['iommufd_mock', 'kernel_faults', 'kernel_module', 'kernel_mtty'].flatMap((name) => ['--test', name])
+
 /** What each part needs, and what it runs; all of it, so that one run tells everything. */
 const parts = {
   rust: { needs: [], run: [['cargo', 'test', '--workspace', '--quiet']] },
@@ -15,6 +18,7 @@ const parts = {
     run: [
       ['cargo', 'fmt', '--all', '--check'],
       ['cargo', 'clippy', '--workspace', '--all-targets', '--quiet', '--', '-D', 'warnings'],
+      ['cargo', 'clippy', '-p', 'vfio-migration-device', ...inTestBed, '--quiet', '--', '-D', 'warnings'],
       npx('biome', 'check', '--error-on-warnings'),
       // The types of the addon stand in the repository, so that the facade can be read without building it.
       ['git', 'diff', '--exit-code', '--stat', '--', 'ts/binding.ts'],
