@@ -21,9 +21,9 @@ done </modules/order
 
 p9=trans=virtio,version=9p2000.L,msize=524288
 $b mount -t 9p -o "$p9,ro,cache=loose" host /host || fail "no root from the host"
-$b mount -t tmpfs -o size=50% work /work
-$b mkdir /work/upper /work/work
-$b mount -t overlay -o lowerdir=/host,upperdir=/work/upper,workdir=/work/work root /root || fail "no overlay"
+$b mount -t tmpfs -o size=50% overlay /overlay
+$b mkdir /overlay/upper /overlay/work
+$b mount -t overlay -o lowerdir=/host,upperdir=/overlay/upper,workdir=/overlay/work root /root || fail "no overlay"
 $b mount -t 9p -o "$p9,cache=none" run /run || fail "nothing to run from the host"
 
 # What can be written has the same path here as on the host.

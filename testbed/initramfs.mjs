@@ -88,7 +88,7 @@ export const initramfs = ({ kernel, set: name, load }) => {
   const key = digest(recipe, init, load.join(), chosen.symbols, own?.symbols ?? '')
   const made = folder(`initramfs-${release(kernel)}-${name}-${key}`, (half) => {
     const tree = join(half, 'tree')
-    for (const path of ['bin', 'modules', 'proc', 'sys', 'dev', 'host', 'work', 'run', 'root']) {
+    for (const path of ['bin', 'modules', 'proc', 'sys', 'dev', 'host', 'overlay', 'run', 'root']) {
       mkdirSync(join(tree, path), { recursive: true })
     }
     copyFileSync(program, join(tree, 'bin/busybox'))
