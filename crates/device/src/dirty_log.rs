@@ -4,8 +4,8 @@ use vfio_migration_protocol::{Bitmap, CallError, Errno, IovaRange, Tracker};
 
 /// What a device's trackers report together: which addresses were written to.
 ///
-/// It starts them, and stops them when it is stopped or dropped. After an error the log is lost: everything counts as
-/// written to.
+/// It starts them, and stops them when it is stopped or dropped. Once a tracker could not be read the log is lost:
+/// everything counts as written to, and reading goes on failing.
 ///
 /// ```
 /// use vfio_migration_device::{DirtyLog, open};
@@ -28,6 +28,8 @@ pub struct DirtyLog {
     /// Each with the size of its pages.
     trackers: Vec<(Box<dyn Tracker>, u64)>,
     ranges: Vec<IovaRange>,
+    /// A tracker failed: what was read and cleared for that call is gone.
+    lost: Option<CallError>,
 }
 
 impl DirtyLog {
@@ -59,7 +61,7 @@ impl DirtyLog {
                 }
             }
         }
-        Ok(Self { trackers: trackers.drain(..).zip(sizes).collect(), ranges })
+        Ok(Self { trackers: trackers.drain(..).zip(sizes).collect(), ranges, lost: None })
     }
 
     /// The size of the pages in which it reports, in bytes: the largest of all trackers.
@@ -69,23 +71,44 @@ impl DirtyLog {
 
     /// Reads and clears what was written since the last time, in ascending order and merged. `window` leaves the rest for
     /// later; a type1 container refuses one that cuts a mapping in two.
+    ///
+    /// # Errors
+    /// `EINVAL` for a window that cuts a page of [`page_size`](Self::page_size) in two: nothing was read then. Whatever a
+    /// tracker says, from then on.
     pub fn drain(&mut self, window: Option<IovaRange>) -> Result<Vec<IovaRange>, CallError> {
-        let mut written = Vec::new();
+        if let Some(error) = &self.lost {
+            return Err(error.clone());
+        }
+        let size = self.page_size();
+        let mut parts = Vec::with_capacity(self.ranges.len());
         for range in &self.ranges {
             let Some(part) = window.map_or(Some(*range), |window| overlap(*range, window)) else { continue };
+            let ends_within = part.iova + part.length < range.iova + range.length;
+            // The other half of the page would be cleared without having been told.
+            if !(part.iova - range.iova).is_multiple_of(size) || (ends_within && !part.length.is_multiple_of(size)) {
+                let why = format!("the window cuts a page of {size} bytes of the range at {:#x}", range.iova);
+                return Err(CallError::because(Errno::EINVAL, why));
+            }
+            parts.push(part);
+        }
+        let written = self.read(&parts);
+        if let Err(error) = &written {
+            self.lost = Some(error.clone());
+        }
+        written
+    }
+
+    fn read(&mut self, parts: &[IovaRange]) -> Result<Vec<IovaRange>, CallError> {
+        let mut written = Vec::new();
+        for part in parts {
             for (tracker, size) in &mut self.trackers {
-                let size = *size;
-                if part.iova % size != 0 {
-                    let why = format!("a window begins at {:#x}, inside of a page of {size} bytes", part.iova);
-                    return Err(CallError::because(Errno::EINVAL, why));
-                }
-                let mut pages = Bitmap::new(part.length.div_ceil(size));
-                tracker.report(part, &mut pages)?;
+                let mut pages = Bitmap::new(part.length.div_ceil(*size));
+                tracker.report(*part, &mut pages)?;
                 let mut at = 0;
                 while let Some((first, count)) = pages.take_run(at, u64::MAX) {
                     at = first + count;
-                    let begin = first * size;
-                    let length = (count * size).min(part.length - begin);
+                    let begin = first * *size;
+                    let length = (count * *size).min(part.length - begin);
                     written.push(IovaRange { iova: part.iova + begin, length });
                 }
             }
@@ -114,7 +137,11 @@ impl Drop for DirtyLog {
 impl fmt::Debug for DirtyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trackers = self.trackers.len();
-        f.debug_struct("DirtyLog").field("trackers", &trackers).field("ranges", &self.ranges).finish()
+        f.debug_struct("DirtyLog")
+            .field("trackers", &trackers)
+            .field("ranges", &self.ranges)
+            .field("lost", &self.lost)
+            .finish()
     }
 }
 
@@ -169,7 +196,7 @@ mod tests {
         calls: Vec<&'static str>,
     }
 
-    /// Reports these pages, of its own size, each time; refuses to start without a size.
+    /// Reports these pages, of its own size, each time, and fails without any; refuses to start without a size.
     struct Fixed(Option<u64>, Vec<u64>, Arc<Mutex<Log>>);
 
     impl Tracker for Fixed {
@@ -180,7 +207,7 @@ mod tests {
 
         fn report(&mut self, _: IovaRange, into: &mut Bitmap) -> Result<(), CallError> {
             self.1.iter().for_each(|page| into.set(*page));
-            Ok(())
+            if self.1.is_empty() { Err(CallError::new(Errno::ENODEV)) } else { Ok(()) }
         }
 
         fn stop(&mut self) -> Result<(), CallError> {
@@ -208,9 +235,12 @@ mod tests {
         // Pages 0, 1 and 5 of one; page 1 of the other, twice as large, joins them.
         let each = |iova| [range(iova, 0x4000), range(iova + 0x5000, 0x1000)];
         assert_eq!(dirty.drain(None).unwrap(), [each(0), each(0x20_0000)].concat());
-        // A window cuts off what lies beyond it, and must begin with a page.
-        assert_eq!(dirty.drain(Some(range(0x20_0000, 0x3000))).unwrap(), [range(0x20_0000, 0x3000)]);
-        assert_eq!(dirty.drain(Some(range(0x1000, 0x1000))).unwrap_err().errno, Errno::EINVAL);
+        // A window cuts off what lies beyond it, but no page of any tracker.
+        assert_eq!(dirty.drain(Some(range(0x20_0000, 0x2000))).unwrap(), [range(0x20_0000, 0x2000)]);
+        assert_eq!(dirty.drain(Some(range(0x20_0000, 0x10_0000))).unwrap(), each(0x20_0000));
+        for cuts in [range(0x1000, 0x1000), range(0x20_0000, 0x3000)] {
+            assert_eq!(dirty.drain(Some(cuts)).unwrap_err().errno, Errno::EINVAL, "{cuts:?}");
+        }
         assert_eq!(dirty.drain(Some(range(0x10_0000, 0x1000))).unwrap(), []);
         assert_eq!(dirty.stop().unwrap().len(), 2);
         assert_eq!(log.lock().unwrap().calls, ["start", "start", "stop", "stop"]);
@@ -227,6 +257,19 @@ mod tests {
         let mut one = trackers(&log, [Some(0x1000), Some(0x1000)]);
         drop(DirtyLog::start(&mut one, vec![range(0, 0x8000)], 0x1000).unwrap());
         assert_eq!(log.lock().unwrap().calls[4..], ["start", "start", "stop", "stop"]);
+    }
+
+    #[test]
+    fn a_tracker_that_fails_loses_the_log_for_good() {
+        let log = Arc::default();
+        let mut both = trackers(&log, [Some(0x1000), Some(0x1000)]);
+        both.push(Box::new(Fixed(Some(0x1000), Vec::new(), Arc::clone(&log))));
+        let mut dirty = DirtyLog::start(&mut both, vec![range(0, 0x8000)], 0x1000).unwrap();
+        // A window that cannot be loses nothing: no tracker was asked.
+        assert_eq!(dirty.drain(Some(range(0x800, 0x1000))).unwrap_err().errno, Errno::EINVAL);
+        assert_eq!(dirty.drain(None).unwrap_err().errno, Errno::ENODEV);
+        assert_eq!(dirty.drain(Some(range(0x10_0000, 0x1000))).unwrap_err().errno, Errno::ENODEV);
+        assert_eq!(dirty.stop().unwrap().len(), 3);
     }
 
     #[test]
