@@ -11,6 +11,7 @@ use vfio_migration_uapi::{cdev, iommufd};
 
 use super::group::not_opened;
 use super::node::{Node, open_node};
+use super::tracker::PageTable;
 use crate::address::{Fault, KernelError, Token};
 use crate::sysfs::{Host, SysDevice};
 
@@ -67,20 +68,14 @@ impl Bound {
         let token = token.map(|token| *token.reveal().bytes());
         let id = cdev::bind(fd.as_fd(), space.iommufd.as_fd(), token)
             .map_err(|errno| not_opened(device, token.is_some(), errno))?;
-        let tracking = page_table_that_tracks(&space, id);
+        // An address space makes page tables by itself, but none that log writes. Without one the device works all the same.
+        let tracking = PageTable::make(space.iommufd.as_fd(), id, space.ioas).ok().flatten().map(|table| table.id());
         attach(&fd, tracking.unwrap_or(space.ioas)).map_err(|errno| {
             let what = format!("{} cannot be attached to an address space: {errno}", device.name());
             KernelError::new(Fault::Host, what, "look into the kernel's log ('dmesg')").with(errno)
         })?;
         Ok(Self { device: fd, space, tracking })
     }
-}
-
-/// An address space makes page tables by itself, but none that log writes.
-fn page_table_that_tracks(space: &AddressSpace, device: u32) -> Option<u32> {
-    let hardware = iommufd::hw_info(space.iommufd.as_fd(), device).ok()?;
-    let tracks = hardware.tracks_dirty();
-    tracks.then(|| iommufd::alloc_page_table(space.iommufd.as_fd(), device, space.ioas, true).ok())?
 }
 
 fn attach(device: &OwnedFd, to: u32) -> Result<u32, Errno> {
