@@ -1,6 +1,5 @@
 // One end of one run of the benchmark, in a process of its own: source or destination, native or through JavaScript.
 import { connect, createServer } from 'node:net'
-import { Duplex } from 'node:stream'
 import { OpenDevice } from '../ts/dist/device.js'
 import { restore, save } from '../ts/dist/index.js'
 import { native } from '../ts/dist/native.js'
@@ -54,9 +53,18 @@ const accepted = (path) =>
   new Promise((resolve) => {
     const server = createServer((socket) => {
       server.close()
-      resolve({ readable: Duplex.toWeb(socket).readable, writable: writing(socket) })
+      resolve({ readable: reading(socket), writable: writing(socket) })
     })
     server.listen(path, () => console.log(place))
+  })
+
+const reading = (socket) =>
+  new ReadableStream({
+    start(controller) {
+      socket.on('data', (chunk) => controller.enqueue(chunk))
+      socket.on('end', () => controller.close())
+      socket.on('error', (error) => controller.error(error))
+    },
   })
 
 const writing = (socket) =>
