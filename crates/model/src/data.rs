@@ -6,14 +6,15 @@
 //! |---|---|---|---|
 //! | 1 header | of the format: 1 | magic `VFIOMODL` | size (8), page size (8), secret (16), generation (8), check (8) |
 //! | 2 page | of the page | of the page | what the page holds: 4096 bytes, the last page maybe fewer |
+//! | 5 memory | 0 | of the page | 4096 bytes of the device's own memory, check (8) |
 //! | 3 registers | 0 | how many | their values (8 each), check (8) |
 //! | 4 trailer | 0 | pages sent | bytes before the trailer (8), proof (16), check (8) |
 //!
-//! A header comes first; in pre-copy another one, of the next generation, begins new initial data. Registers and
-//! trailer come last, each once. A check is a digest of head and payload under the secret: what a page holds needs none,
+//! A header comes first; in pre-copy another one, of the next generation, begins new initial data. Memory (of devices
+//! that have it: the guest writes to it unseen), registers and trailer come last, the latter two once. A check is a digest of head and payload under the secret: what a page holds needs none,
 //! since it follows from the secret, the number and the version.
 
-use crate::pages::mix;
+use crate::pages::{PAGE_LEN, mix};
 
 /// Bytes of a record's head.
 pub(crate) const HEAD: usize = 16;
@@ -33,6 +34,11 @@ pub(crate) const KIND_HEADER: u32 = 1;
 pub(crate) const KIND_PAGE: u32 = 2;
 pub(crate) const KIND_REGISTERS: u32 = 3;
 pub(crate) const KIND_TRAILER: u32 = 4;
+
+pub(crate) const KIND_MEMORY: u32 = 5;
+
+/// Bytes of a page of memory with its head.
+pub(crate) const MEMORY_RECORD: usize = HEAD + PAGE_LEN + CHECK;
 
 /// Version of the format.
 pub(crate) const VERSION: u32 = 1;
@@ -148,6 +154,21 @@ impl SmallRecord {
         self.put(&check.to_le_bytes());
         self
     }
+}
+
+/// The record of a page of memory.
+pub(crate) fn memory_record(page: u64, bytes: &[u8; PAGE_LEN], secret: u128) -> Vec<u8> {
+    let mut record = Vec::with_capacity(MEMORY_RECORD);
+    record.extend(Head { kind: KIND_MEMORY, version: 0, number: page }.to_bytes());
+    record.extend(bytes);
+    record.extend(digest(&record, secret).to_le_bytes());
+    record
+}
+
+/// What a complete record of a page of memory brings; `None` if its check is not the one made with this secret.
+pub(crate) fn memory_of(record: &[u8], secret: u128) -> Option<&[u8]> {
+    let (content, check) = record.split_at_checked(HEAD + PAGE_LEN)?;
+    (check == digest(content, secret).to_le_bytes()).then_some(&content[HEAD..])
 }
 
 /// Bytes of a page's record.

@@ -15,7 +15,7 @@ use crate::guest_memory::GuestMemory;
 use crate::log::{Log, ModelTracker, SharedLog};
 use crate::pages::{Contents, PAGE_SIZE, below, draw_secret, mix};
 use crate::peers::Port;
-use crate::proof::Proof;
+use crate::proof::{Held, Proof};
 use crate::settings::{Settings, SettingsError};
 
 use session::Session;
@@ -63,6 +63,7 @@ pub struct Model {
     session: Session,
     dma: Option<Dma>,
     log: SharedLog,
+    iommu_log: SharedLog,
     recorder: Recorder,
     port: Port,
     peers: Vec<Port>,
@@ -73,6 +74,11 @@ pub struct Model {
     stuck_size: Option<Estimate>,
     /// The next load that succeeds is damaged, by the fault plan.
     rot: bool,
+    /// Interrupts that nobody has taken.
+    interrupts: u64,
+    notes_ends: bool,
+    saved: Option<Held>,
+    loaded: Option<Held>,
 }
 
 /// A register of the device. All of them are data: they arrive at the destination.
@@ -82,11 +88,13 @@ pub enum Register {
     Counter,
     /// How many pages of guest memory were written. Read-only.
     DmaWrites,
-    /// Anything but 0: the device is started.
+    /// Anything but 0: the device is started. With [`INTERRUPTS`] it also interrupts after each ring of the doorbell.
     Control,
-    /// How often the guest rang; each time a started device writes one page of guest memory. What is written is ignored.
+    /// How often the guest rang; each time a started device writes one page of guest memory. What is written is ignored,
+    /// unless the settings say `dma-buffer`: then it comes back as the first word of that page, the buffer's first.
     Doorbell,
-    /// Keeps what the guest writes.
+    /// Keeps what the guest writes. With `dma-buffer` in the settings the first two say where the buffer is and how many
+    /// bytes it has, and DMA goes there and nowhere else.
     Scratch(Scratch),
 }
 
@@ -102,6 +110,9 @@ pub enum Scratch {
     /// The fourth.
     D,
 }
+
+/// The bit of [`Register::Control`] that asks for interrupts.
+pub const INTERRUPTS: u64 = 2;
 
 impl Register {
     /// All registers, in the order in which they stand in the data.
@@ -141,23 +152,34 @@ impl Model {
     fn build(settings: &Settings, nonce: u64, memory: Option<GuestMemory>) -> Result<Self, SettingsError> {
         settings.check()?;
         let settings = settings.clone();
-        let log = Log::new(memory.as_ref().map(GuestMemory::range), settings.lane, settings.log_page);
-        let log = SharedLog::new(log);
+        let own_memory = match settings.device_memory {
+            0 => None,
+            size => {
+                Some(GuestMemory::new(0, size).map_err(|_| SettingsError::TooLarge(format!("device-memory={size}")))?)
+            }
+        };
+        let log = |page| SharedLog::new(Log::new(memory.as_ref().map(GuestMemory::range), settings.lane, page));
+        let (log, iommu_log) = (log(settings.log_page), log(PAGE_SIZE));
+        let mut passport = Passport::new()
+            .needs("device", "model")
+            .needs("format", VERSION.to_string())
+            .needs("size", settings.size.to_string());
+        if settings.device_memory > 0 {
+            passport = passport.needs("device-memory", settings.device_memory.to_string());
+        }
         Ok(Self {
             nonce,
-            passport: Passport::new()
-                .needs("device", "model")
-                .needs("format", VERSION.to_string())
-                .needs("size", settings.size.to_string())
+            passport: passport
                 .says("capabilities", settings.capabilities.to_string())
                 .says("seed", settings.seed.to_string()),
             table: settings.table(),
             state: State::Running,
-            contents: Contents::new(draw_secret(settings.seed, nonce, 0), settings.size),
+            contents: Contents::new(draw_secret(settings.seed, nonce, 0), settings.size, own_memory),
             registers: [0; REGISTERS],
             session: Session::None,
-            dma: memory.map(|memory| Dma::new(memory, settings.lane, log.clone())),
+            dma: memory.map(|memory| Dma::new(memory, settings.lane, [log.clone(), iommu_log.clone()])),
             log,
+            iommu_log,
             recorder: Recorder::new(settings.faults.clone(), settings.trace),
             port: Port::new(State::Running),
             peers: Vec::new(),
@@ -167,6 +189,10 @@ impl Model {
             stuck_info: None,
             stuck_size: None,
             rot: false,
+            interrupts: 0,
+            notes_ends: false,
+            saved: None,
+            loaded: None,
             settings,
         })
     }
@@ -194,7 +220,7 @@ impl Model {
             *counter = counter.wrapping_add(1);
             let tick = mix(*counter ^ mix(self.settings.seed));
             self.change_pages(tick);
-            let places = self.dma.as_ref().map_or(0, Dma::places);
+            let places = self.places();
             for write in 0..self.settings.dma_rate.min(places) {
                 self.write_memory(mix(tick.wrapping_add(write) ^ 2));
             }
@@ -246,12 +272,53 @@ impl Model {
                 let rung = &mut self.registers[Register::Doorbell.index()];
                 *rung = rung.wrapping_add(1);
                 let random = mix(*rung ^ mix(self.settings.seed ^ 3));
-                if self.registers[Register::Control.index()] != 0 {
-                    self.write_memory(random);
+                let control = self.registers[Register::Control.index()];
+                if control != 0 {
+                    match self.buffer() {
+                        Some((first, _)) => self.write_page(first, value),
+                        None if self.settings.dma_buffer => {}
+                        None => self.write_memory(random),
+                    }
+                }
+                if control & INTERRUPTS != 0 {
+                    self.interrupts += 1;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The guest reads registers as memory: all of them lie one after the other from address 0 on, 8 bytes each,
+    /// little-endian. Beyond them it reads zeros.
+    pub fn load_registers(&self, address: u64, into: &mut [u8]) {
+        for (at, byte) in (0u64..).zip(into) {
+            let address = address.saturating_add(at);
+            let register = usize::try_from(address / 8).ok().and_then(|number| self.registers.get(number));
+            *byte = register.map_or(0, |register| register.to_le_bytes()[(address % 8) as usize]);
+        }
+    }
+
+    /// The guest writes registers as memory. A write of less than a register leaves the rest of it as it is, but for the
+    /// doorbell, which hears only what is written. Writes beyond the registers are lost.
+    pub fn store_registers(&mut self, address: u64, from: &[u8]) -> Result<(), CallError> {
+        let (mut address, mut rest) = (address, from);
+        while !rest.is_empty() {
+            let at = (address % 8) as usize;
+            let (part, after) = rest.split_at(rest.len().min(8 - at));
+            let register = usize::try_from(address / 8).ok().and_then(|number| Register::ALL.get(number).copied());
+            if let Some(register) = register {
+                let mut bytes = if register == Register::Doorbell { 0 } else { self.register(register) }.to_le_bytes();
+                bytes[at..at + part.len()].copy_from_slice(part);
+                self.write_register(register, u64::from_le_bytes(bytes))?;
+            }
+            (address, rest) = (address.saturating_add(part.len() as u64), after);
+        }
+        Ok(())
+    }
+
+    /// How often the device interrupted since this was last called.
+    pub fn take_interrupts(&mut self) -> u64 {
+        core::mem::take(&mut self.interrupts)
     }
 
     // What a harness may know.
@@ -278,6 +345,45 @@ impl Model {
     pub fn tracker(&self) -> Option<ModelTracker> {
         let tracker = || ModelTracker::new(self.log.clone(), self.recorder.clone());
         self.settings.capabilities.has(Capabilities::DIRTY_TRACKING).then(tracker)
+    }
+
+    /// The log of the IOMMU in front of the device: it knows the same writes, whatever the settings say. Faults hit it as
+    /// they hit the device's log.
+    pub fn iommu_tracker(&self) -> ModelTracker {
+        ModelTracker::new(self.iommu_log.clone(), self.recorder.clone())
+    }
+
+    /// The device's own memory, which its guest writes to by itself, if the settings say `device-memory`.
+    pub const fn device_memory(&self) -> Option<&GuestMemory> {
+        self.contents.memory()
+    }
+
+    /// Gives the device another memory of the same size, from whoever maps it for the guest.
+    ///
+    /// # Errors
+    /// Gives it back if the size is another.
+    pub fn set_device_memory(&mut self, memory: GuestMemory) -> Result<(), GuestMemory> {
+        self.contents.set_memory(memory)
+    }
+
+    /// From now on the device notes what it holds when a save or a load ends. It looks at every page of its own then.
+    pub const fn note_ends(&mut self) {
+        self.notes_ends = true;
+    }
+
+    /// What the device held when the last byte of its last save was read, if it was to note that.
+    pub const fn saved(&self) -> Option<Held> {
+        self.saved
+    }
+
+    /// What the device held when its last load was found complete, before it ran, if it was to note that.
+    pub const fn loaded(&self) -> Option<Held> {
+        self.loaded
+    }
+
+    /// What the device holds now.
+    pub fn held(&self) -> Held {
+        Held { proof: self.proof(), registers: self.registers }
     }
 
     /// The state, without a call to the device.
@@ -329,11 +435,45 @@ impl Model {
         }
     }
 
+    /// How many pages of memory the free-running DMA may write to.
+    fn places(&self) -> u64 {
+        match self.buffer() {
+            Some((_, pages)) => pages - 1,
+            None if self.settings.dma_buffer => 0,
+            None => self.dma.as_ref().map_or(0, Dma::places),
+        }
+    }
+
+    /// The pages of memory that the guest gave the device: the first, and how many. The first is the doorbell's.
+    fn buffer(&self) -> Option<(u64, u64)> {
+        let memory = self.memory().filter(|_| self.settings.dma_buffer)?;
+        let [address, length] = [Scratch::A, Scratch::B].map(|one| self.register(Register::Scratch(one)));
+        let first = address.checked_sub(memory.range().iova)? / PAGE_SIZE;
+        let pages = (length / PAGE_SIZE).min(memory.pages().checked_sub(first)?);
+        (pages > 0).then_some((first, pages))
+    }
+
+    /// Writes a page at a place that `random` draws.
     fn write_memory(&mut self, random: u64) {
+        let buffer = self.buffer();
         if let Some(dma) = &mut self.dma {
             let writes = &mut self.registers[Register::DmaWrites.index()];
             *writes = writes.wrapping_add(1);
-            dma.write(self.contents.secret(), *writes, random);
+            match buffer {
+                Some((first, pages)) => {
+                    dma.write_at(self.contents.secret(), *writes, first + 1 + below(pages - 1, random), None);
+                }
+                None => dma.write(self.contents.secret(), *writes, random),
+            }
+        }
+    }
+
+    /// Writes a page that begins with `first`.
+    fn write_page(&mut self, page: u64, first: u64) {
+        if let Some(dma) = &mut self.dma {
+            let writes = &mut self.registers[Register::DmaWrites.index()];
+            *writes = writes.wrapping_add(1);
+            dma.write_at(self.contents.secret(), *writes, page, Some(first));
         }
     }
 
@@ -351,5 +491,6 @@ impl Model {
     fn renew(&mut self) {
         self.contents.renew(draw_secret(self.settings.seed, self.nonce, self.resets));
         self.registers = [0; REGISTERS];
+        self.interrupts = 0;
     }
 }

@@ -54,13 +54,14 @@ pub(crate) struct Dma {
     memory: GuestMemory,
     lane: (u64, u64),
     truth: GroundTruth,
-    log: SharedLog,
+    /// The device's own log, and the one of its IOMMU.
+    logs: [SharedLog; 2],
 }
 
 impl Dma {
-    pub(crate) fn new(memory: GuestMemory, lane: (u64, u64), log: SharedLog) -> Self {
+    pub(crate) fn new(memory: GuestMemory, lane: (u64, u64), logs: [SharedLog; 2]) -> Self {
         let truth = GroundTruth::new(memory.pages());
-        Self { memory, lane, truth, log }
+        Self { memory, lane, truth, logs }
     }
 
     pub(crate) const fn memory(&self) -> &GuestMemory {
@@ -81,23 +82,27 @@ impl Dma {
     pub(crate) fn write(&mut self, secret: u128, sequence: u64, random: u64) {
         let places = self.places();
         if places > 0 {
-            self.write_page(secret, sequence, self.lane.0 + self.lane.1 * below(places, random));
+            self.write_page(secret, sequence, self.lane.0 + self.lane.1 * below(places, random), None);
         }
+    }
+
+    /// Writes a certain page, whose first word may be a certain one; says whether there is such a page.
+    pub(crate) fn write_at(&mut self, secret: u128, sequence: u64, page: u64, first: Option<u64>) -> bool {
+        self.write_page(secret, sequence, page, first)
     }
 
     /// Writes to the page that the log has lost, if it has: the DMA that was under way when the device stopped.
     /// Says whether it did.
     pub(crate) fn write_lost(&mut self, secret: u128, sequence: u64) -> bool {
-        let lost = self.log.lock().lost();
-        if let Some(page) = lost {
-            self.write_page(secret, sequence, page);
-        }
-        lost.is_some()
+        let lost = self.logs.iter().find_map(|log| log.lock().lost());
+        lost.is_some_and(|page| self.write_page(secret, sequence, page, None))
     }
 
-    fn write_page(&mut self, secret: u128, sequence: u64, page: u64) {
-        let digest = self.memory.store_page(page, PageKey::new(secret, Domain::Dma, page, sequence));
+    fn write_page(&mut self, secret: u128, sequence: u64, page: u64, first: Option<u64>) -> bool {
+        let key = PageKey::new(secret, Domain::Dma, page, sequence);
+        let Some(digest) = self.memory.store_page(page, key, first) else { return false };
         self.truth.note(page, digest);
-        self.log.lock().mark(page);
+        self.logs.iter().for_each(|log| log.lock().mark(page));
+        true
     }
 }

@@ -26,10 +26,25 @@ const WORDS_PER_PAGE: usize = PAGE_LEN / 8;
 /// ```
 #[derive(Clone)]
 pub struct GuestMemory {
-    words: Arc<Vec<AtomicU64>>,
-    /// Where this piece starts in `words`.
+    backing: Backing,
+    /// Where this piece starts in the backing, in words.
     first: usize,
     range: IovaRange,
+}
+
+/// Memory that is not the model's: another program's, or whatever it gave its devices.
+pub trait ForeignMemory: fmt::Debug + Send + Sync {
+    /// Reads all of `into` from `offset` on. EFAULT: there is no memory.
+    fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), CallError>;
+
+    /// Writes all of `from` at `offset`. EFAULT: there is no memory, or none that may be written to.
+    fn store(&self, offset: u64, from: &[u8]) -> Result<(), CallError>;
+}
+
+#[derive(Clone)]
+enum Backing {
+    Own(Arc<Vec<AtomicU64>>),
+    Foreign(Arc<dyn ForeignMemory>),
 }
 
 /// Why there is no such guest memory.
@@ -70,7 +85,14 @@ impl GuestMemory {
         let mut words = Vec::new();
         words.try_reserve_exact(count).map_err(|_| GuestMemoryError::TooLarge(range))?;
         words.resize_with(count, AtomicU64::default);
-        Ok(Self { words: Arc::new(words), first: 0, range })
+        Ok(Self { backing: Backing::Own(Arc::new(words)), first: 0, range })
+    }
+
+    /// Memory of somebody else's, `length` bytes that devices see at `iova`, both multiples of [`PAGE_SIZE`]. There may be
+    /// holes in it: what is not there cannot be written to, and reads as nothing.
+    pub fn foreign(iova: u64, length: u64, memory: Arc<dyn ForeignMemory>) -> Result<Self, GuestMemoryError> {
+        let range = aligned(IovaRange { iova, length })?;
+        Ok(Self { backing: Backing::Foreign(memory), first: 0, range })
     }
 
     /// A part of the same memory, for instance to move it as an object of its own.
@@ -82,7 +104,7 @@ impl GuestMemory {
             _ => return Err(GuestMemoryError::OutOfRange(range)),
         }
         let first = self.first + usize::try_from(offset / 8).expect("an offset into memory has an index");
-        Ok(Self { words: Arc::clone(&self.words), first, range })
+        Ok(Self { backing: self.backing.clone(), first, range })
     }
 
     /// Where it lies in the devices' address space, and its length in bytes.
@@ -97,6 +119,9 @@ impl GuestMemory {
 
     /// Reads all of `into` from `offset` bytes into this memory. EFAULT if that is not all inside.
     pub fn load(&self, offset: u64, into: &mut [u8]) -> Result<(), CallError> {
+        if let Backing::Foreign(memory) = &self.backing {
+            return memory.load(self.place(offset, into.len())?, into);
+        }
         let (mut words, head) = self.words_at(offset, into.len())?;
         let (start, into) = into.split_at_mut(into.len().min((8 - head) % 8));
         let mut next = || words.next().map_or([0; 8], |word| word.load(Ordering::Relaxed).to_le_bytes());
@@ -115,6 +140,9 @@ impl GuestMemory {
 
     /// Writes all of `from` at `offset` bytes into this memory. EFAULT if that is not all inside.
     pub fn store(&self, offset: u64, from: &[u8]) -> Result<(), CallError> {
+        if let Backing::Foreign(memory) = &self.backing {
+            return memory.store(self.place(offset, from.len())?, from);
+        }
         let (mut words, head) = self.words_at(offset, from.len())?;
         let (start, from) = from.split_at(from.len().min((8 - head) % 8));
         if !start.is_empty() {
@@ -153,7 +181,10 @@ impl GuestMemory {
             (Some(mine), Some(theirs)) => {
                 !mine.iter().zip(theirs).all(|(a, b)| a.load(Ordering::Relaxed) == b.load(Ordering::Relaxed))
             }
-            _ => true,
+            _ => match (self.copy_page(page), other.copy_page(page)) {
+                (Some(mine), Some(theirs)) => mine != theirs,
+                _ => true,
+            },
         };
         (0..pages).filter(|page| differs(*page)).collect()
     }
@@ -163,22 +194,35 @@ impl GuestMemory {
         self.known_digest(page).unwrap_or(0)
     }
 
-    /// Writes a whole page and returns its digest.
-    pub(crate) fn store_page(&self, page: u64, key: PageKey) -> u64 {
-        let mut digest = Digest::default();
-        if let Some(words) = self.page(page) {
-            for (index, four) in (0u64..).step_by(4).zip(words.as_chunks::<4>().0) {
-                let values = [key.word(index), key.word(index + 1), key.word(index + 2), key.word(index + 3)];
-                for (word, value) in four.iter().zip(values) {
-                    word.store(value, Ordering::Relaxed);
-                }
-                digest.update(values);
+    /// Writes a whole page, whose first word may be a certain one, and returns its digest; `None` if there is no such page.
+    pub(crate) fn store_page(&self, page: u64, key: PageKey, first: Option<u64>) -> Option<u64> {
+        if let Backing::Foreign(_) = self.backing {
+            let mut bytes = [0; PAGE_LEN];
+            key.fill(0, &mut bytes);
+            if let Some(first) = first {
+                bytes[..8].copy_from_slice(&first.to_le_bytes());
             }
+            self.store(page.checked_mul(PAGE_SIZE)?, &bytes).ok()?;
+            return Some(digest_of(&bytes));
         }
-        digest.finish()
+        let mut digest = Digest::default();
+        for (index, four) in (0u64..).step_by(4).zip(self.page(page)?.as_chunks::<4>().0) {
+            let mut values = [key.word(index), key.word(index + 1), key.word(index + 2), key.word(index + 3)];
+            if let (0, Some(first)) = (index, first) {
+                values[0] = first;
+            }
+            for (word, value) in four.iter().zip(values) {
+                word.store(value, Ordering::Relaxed);
+            }
+            digest.update(values);
+        }
+        Some(digest.finish())
     }
 
     fn known_digest(&self, page: u64) -> Option<u64> {
+        if let Backing::Foreign(_) = self.backing {
+            return self.copy_page(page).map(|bytes| digest_of(&bytes));
+        }
         let mut digest = Digest::default();
         for four in self.page(page)?.as_chunks::<4>().0 {
             digest.update(four.each_ref().map(|word| word.load(Ordering::Relaxed)));
@@ -188,15 +232,28 @@ impl GuestMemory {
 
     fn page(&self, page: u64) -> Option<&[AtomicU64]> {
         let start = usize::try_from(page).ok().filter(|_| page < self.pages())? * WORDS_PER_PAGE + self.first;
-        self.words.get(start..start + WORDS_PER_PAGE)
+        let Backing::Own(words) = &self.backing else { return None };
+        words.get(start..start + WORDS_PER_PAGE)
+    }
+
+    fn copy_page(&self, page: u64) -> Option<[u8; PAGE_LEN]> {
+        let mut bytes = [0; PAGE_LEN];
+        let offset = page.checked_mul(PAGE_SIZE).filter(|_| page < self.pages())?;
+        self.load(offset, &mut bytes).ok().map(|()| bytes)
+    }
+
+    /// Where in a foreign backing an access begins.
+    fn place(&self, offset: u64, len: usize) -> Result<u64, CallError> {
+        let end = offset.checked_add(len as u64).filter(|end| *end <= self.range.length);
+        end.map(|_| self.first as u64 * 8 + offset).ok_or_else(outside)
     }
 
     /// The words from the one that `offset` lies in, and how many bytes into it.
     fn words_at(&self, offset: u64, len: usize) -> Result<(core::slice::Iter<'_, AtomicU64>, usize), CallError> {
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.range.length);
-        let outside = || CallError::because(Errno::EFAULT, "the address lies outside of the guest memory");
         let offset = usize::try_from(end.map(|_| offset).ok_or_else(outside)?).map_err(|_| outside())?;
-        let words = self.words.get(self.first + offset / 8..).ok_or_else(outside)?;
+        let Backing::Own(words) = &self.backing else { return Err(outside()) };
+        let words = words.get(self.first + offset / 8..).ok_or_else(outside)?;
         Ok((words.iter(), offset % 8))
     }
 }
@@ -229,6 +286,20 @@ impl Digest {
     fn finish(self) -> u64 {
         self.0.into_iter().fold(0, |digest, lane| mix(digest ^ lane))
     }
+}
+
+fn digest_of(page: &[u8; PAGE_LEN]) -> u64 {
+    let mut digest = Digest::default();
+    for four in page.as_chunks::<32>().0 {
+        digest.update(core::array::from_fn(|word| {
+            u64::from_le_bytes(core::array::from_fn(|byte| four[word * 8 + byte]))
+        }));
+    }
+    digest.finish()
+}
+
+fn outside() -> CallError {
+    CallError::because(Errno::EFAULT, "the address lies outside of the guest memory")
 }
 
 fn aligned(range: IovaRange) -> Result<IovaRange, GuestMemoryError> {

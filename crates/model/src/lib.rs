@@ -59,12 +59,12 @@ mod save;
 pub mod settings;
 
 pub use calls::{Call, CallKind};
-pub use device::{Model, Register, Scratch};
+pub use device::{INTERRUPTS, Model, Register, Scratch};
 pub use dma::GroundTruth;
 pub use fault::{At, Effect, Fault, FaultError, FaultPlan, Wrong};
-pub use guest_memory::{GuestMemory, GuestMemoryError};
+pub use guest_memory::{ForeignMemory, GuestMemory, GuestMemoryError};
 pub use log::ModelTracker;
 pub use pages::PAGE_SIZE;
 pub use peers::Port;
-pub use proof::Proof;
+pub use proof::{Held, Proof};
 pub use settings::{MAX_SIZE, Settings, SettingsError};

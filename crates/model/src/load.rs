@@ -28,6 +28,8 @@ enum Expects {
     Record(SmallRecord),
     /// What a page holds, from a byte on.
     Page { head: Head, key: PageKey, at: usize, len: usize },
+    /// A page of memory, of whose record these bytes have come.
+    Memory { head: Head, record: Vec<u8> },
     /// The trailer came.
     Nothing,
     /// What came was wrong: this load is over.
@@ -80,7 +82,9 @@ impl Load {
         match &self.expects {
             Expects::Nothing => Ok(self.registers),
             Expects::Broken(error) => Err(error.clone()),
-            Expects::Record(_) | Expects::Page { .. } => Err(invalid("the data ends before its trailer")),
+            Expects::Record(_) | Expects::Page { .. } | Expects::Memory { .. } => {
+                Err(invalid("the data ends before its trailer"))
+            }
         }
     }
 
@@ -115,6 +119,18 @@ impl Load {
                 }
                 Ok(taken)
             }
+            Expects::Memory { head, record } => {
+                let taken = data.len().min(data::MEMORY_RECORD - record.len());
+                record.extend_from_slice(&data[..taken]);
+                if record.len() == data::MEMORY_RECORD {
+                    let bytes = data::memory_of(record, self.secret)
+                        .ok_or_else(|| invalid(format!("the check of page {} of the memory is wrong", head.number)))?;
+                    contents.store_memory(head.number, bytes);
+                    self.bytes += data::MEMORY_RECORD as u64;
+                    self.expects = Expects::Record(SmallRecord::default());
+                }
+                Ok(taken)
+            }
             Expects::Nothing => Err(CallError::because(Errno::ENOMEM, "there is data after the end")),
             Expects::Broken(error) => Err(error.clone()),
         }
@@ -138,6 +154,15 @@ impl Load {
             data::KIND_PAGE => {
                 let (key, len) = (contents.key(head.number, head.version), contents.len_of(head.number));
                 self.expects = Expects::Page { head, key, at: 0, len };
+                Ok(())
+            }
+            data::KIND_MEMORY if head.number >= contents.memory_pages() => Err(invalid(format!(
+                "page {} of the memory lies beyond the device's {}",
+                head.number,
+                contents.memory_pages()
+            ))),
+            data::KIND_MEMORY => {
+                self.expects = Expects::Memory { head, record: head.to_bytes().to_vec() };
                 Ok(())
             }
             data::KIND_REGISTERS if head.number != REGISTERS as u64 || head.version != 0 => {

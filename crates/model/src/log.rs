@@ -17,6 +17,9 @@ const MOST_RANGES: usize = 256;
 /// The rules are the kernel's: no range is EINVAL, more than 256 are E2BIG, a range that is not a multiple of the page
 /// size is EINVAL, one that ends beyond 2^64 - 1 EOVERFLOW, ranges that overlap EINVAL, a second start EINVAL, a report
 /// before start EINVAL. Stopping twice is no error. A reset of the device does not stop the log.
+///
+/// There are two logs: the device's own ([`Model::tracker`](crate::Model::tracker)), and that of the IOMMU in front of it
+/// ([`Model::iommu_tracker`](crate::Model::iommu_tracker)), which whoever plays a kernel needs.
 #[derive(Debug)]
 pub struct ModelTracker {
     log: SharedLog,
@@ -32,6 +35,11 @@ impl ModelTracker {
     /// How long the last calls should have taken, by the fault plan; clears it.
     pub fn take_delay(&mut self) -> Duration {
         core::mem::take(&mut self.delay)
+    }
+
+    /// As a report, but the pages stay dirty (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`).
+    pub fn peek(&mut self, range: IovaRange, into: &mut Bitmap) -> Result<(), CallError> {
+        self.call(CallKind::TrackerReport, |log, lose| log.report(range, into, lose, true))
     }
 
     fn call<T>(
@@ -65,7 +73,7 @@ impl Tracker for ModelTracker {
     }
 
     fn report(&mut self, range: IovaRange, into: &mut Bitmap) -> Result<(), CallError> {
-        self.call(CallKind::TrackerReport, |log, lose| log.report(range, into, lose))
+        self.call(CallKind::TrackerReport, |log, lose| log.report(range, into, lose, false))
     }
 
     fn stop(&mut self) -> Result<(), CallError> {
@@ -163,7 +171,7 @@ impl Log {
         Ok(self.page_size)
     }
 
-    fn report(&mut self, range: IovaRange, into: &mut Bitmap, lose: bool) -> Result<(), CallError> {
+    fn report(&mut self, range: IovaRange, into: &mut Bitmap, lose: bool, keep: bool) -> Result<(), CallError> {
         let end = range.iova.checked_add(range.length);
         let end = end.ok_or_else(|| CallError::because(Errno::EOVERFLOW, "the range ends beyond the last address"))?;
         if self.ranges.is_none() {
@@ -180,7 +188,9 @@ impl Log {
             }
             // A page that lies only partly in the range belongs to the range's first page.
             into.set(iova.saturating_sub(range.iova) / self.page_size);
-            self.dirty.clear(page);
+            if !keep {
+                self.dirty.clear(page);
+            }
             at = page + 1;
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! neither saving nor loading needs a buffer. The function mixes well enough that nobody guesses a page without the
 //! secret by accident; it is a proof against bugs, not against attackers.
 
+use crate::guest_memory::GuestMemory;
 use crate::proof::Proof;
 
 /// Bytes in a page of the device and of guest memory.
@@ -20,18 +21,56 @@ pub(crate) struct Contents {
     secret: u128,
     size: u64,
     versions: Vec<u32>,
+    /// What the guest writes to by itself.
+    memory: Option<GuestMemory>,
 }
 
 impl Contents {
-    pub(crate) fn new(secret: u128, size: u64) -> Self {
+    pub(crate) fn new(secret: u128, size: u64, memory: Option<GuestMemory>) -> Self {
         let pages = usize::try_from(size.div_ceil(PAGE_SIZE)).expect("settings limit the size to what has an index");
-        Self { secret, size, versions: vec![0; pages] }
+        Self { secret, size, versions: vec![0; pages], memory }
     }
 
     /// Forgets everything: another secret, every page in its first version.
     pub(crate) fn renew(&mut self, secret: u128) {
         self.secret = secret;
         self.versions.fill(0);
+        for page in 0..self.memory_pages() {
+            self.store_memory(page, &[0; PAGE_LEN]);
+        }
+    }
+
+    pub(crate) const fn memory(&self) -> Option<&GuestMemory> {
+        self.memory.as_ref()
+    }
+
+    pub(crate) fn set_memory(&mut self, memory: GuestMemory) -> Result<(), GuestMemory> {
+        if memory.pages() != self.memory_pages() {
+            return Err(memory);
+        }
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    pub(crate) fn memory_pages(&self) -> u64 {
+        self.memory.as_ref().map_or(0, GuestMemory::pages)
+    }
+
+    /// What a page of the memory holds.
+    pub(crate) fn load_memory(&self, page: u64) -> [u8; PAGE_LEN] {
+        let mut bytes = [0; PAGE_LEN];
+        if let Some(memory) = &self.memory {
+            // What cannot be read holds nothing.
+            let _ = memory.load(page * PAGE_SIZE, &mut bytes);
+        }
+        bytes
+    }
+
+    pub(crate) fn store_memory(&self, page: u64, bytes: &[u8]) {
+        if let Some(memory) = &self.memory {
+            // What cannot be written shows in the proof.
+            let _ = memory.store(page * PAGE_SIZE, bytes);
+        }
     }
 
     pub(crate) const fn secret(&self) -> u128 {
@@ -78,6 +117,11 @@ impl Contents {
             let place = page.wrapping_mul(GOLDEN) ^ u64::from(*version);
             first = first.wrapping_add(mix(place ^ high));
             second = second.wrapping_add(mix(place.wrapping_add(low)));
+        }
+        for page in 0..self.memory_pages() {
+            let digest = self.memory.as_ref().map_or(0, |memory| memory.page_digest(page));
+            first = mix(first ^ digest.wrapping_add(page));
+            second = mix(second.wrapping_add(digest) ^ page);
         }
         for (number, value) in (1u64..).zip(registers) {
             first = mix(first ^ value.wrapping_add(number));
@@ -232,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_proof_sees_every_page_and_register() {
-        let mut contents = Contents::new(9, 10 * PAGE_SIZE);
+        let mut contents = Contents::new(9, 10 * PAGE_SIZE, None);
         let registers = [1, 2, 3];
         let proof = contents.proof(&registers);
         for page in 0..10 {

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::data::REGISTERS;
+
 /// A number over everything that a device holds: its secret, the version of every page, its registers.
 ///
 /// Two models with the same proof hold the same; so a harness compares the source in stop-copy with the destination
@@ -22,6 +24,15 @@ pub struct Proof(u128);
 /// The text was no proof: 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAProof;
+
+/// What a device held at a moment that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Everything, as one number to compare.
+    pub proof: Proof,
+    /// The values of [`Register::ALL`](crate::Register::ALL).
+    pub registers: [u64; REGISTERS],
+}
 
 impl Proof {
     /// Of a device that holds nothing.

@@ -45,14 +45,42 @@ pub(crate) struct Save {
 #[derive(Debug)]
 struct Record {
     head: SmallRecord,
-    page: Option<(PageKey, usize)>,
+    body: Body,
     at: usize,
     initial: bool,
+}
+
+/// What follows the head.
+#[derive(Debug)]
+enum Body {
+    /// What a page holds, of so many bytes.
+    Page(PageKey, usize),
+    Bytes(Vec<u8>),
+}
+
+impl Body {
+    const NOTHING: Self = Self::Bytes(Vec::new());
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Page(_, len) => *len,
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    fn fill(&self, offset: usize, into: &mut [u8]) {
+        match self {
+            Self::Page(key, _) => key.fill(offset, into),
+            Self::Bytes(bytes) => into.copy_from_slice(&bytes[offset..offset + into.len()]),
+        }
+    }
 }
 
 /// What comes after the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
+    /// The device's memory, from this page on.
+    Memory(u64),
     Registers,
     Trailer,
     Nothing,
@@ -80,7 +108,7 @@ impl Save {
             reads: 0,
             pages_sent: 0,
             bytes_made: 0,
-            rest: if settings.empty_stream { Rest::Nothing } else { Rest::Registers },
+            rest: if settings.empty_stream { Rest::Nothing } else { Rest::Memory(0) },
         }
     }
 
@@ -134,6 +162,10 @@ impl Save {
     /// Bytes that stop-copy would give now.
     pub(crate) fn all_bytes(&self, contents: &Contents) -> u64 {
         let rest = match self.rest {
+            Rest::Memory(page) => {
+                let pages = usize::try_from(contents.memory_pages() - page).unwrap_or(usize::MAX);
+                pages.saturating_mul(data::MEMORY_RECORD) + data::REGISTER_RECORD + data::TRAILER
+            }
             Rest::Registers => data::REGISTER_RECORD + data::TRAILER,
             Rest::Trailer => data::TRAILER,
             Rest::Nothing => 0,
@@ -168,18 +200,26 @@ impl Save {
         let secret = contents.secret();
         if core::mem::take(&mut self.header_due) {
             let head = SmallRecord::header(contents.size(), PAGE_SIZE, secret, self.generation);
-            return Some(Record { head, page: None, at: 0, initial: true });
+            return Some(Record { head, body: Body::NOTHING, at: 0, initial: true });
         }
         if let Some((page, initial)) = self.next_page(stopped) {
             self.pending.clear(page);
             self.count -= 1;
             self.pages_sent += 1;
             let version = contents.version(page);
-            let content = Some((contents.key(page, version), contents.len_of(page)));
-            return Some(Record { head: SmallRecord::page_head(page, version), page: content, at: 0, initial });
+            let body = Body::Page(contents.key(page, version), contents.len_of(page));
+            return Some(Record { head: SmallRecord::page_head(page, version), body, at: 0, initial });
         }
         if !stopped {
             return None;
+        }
+        if let Rest::Memory(page) = self.rest {
+            if page < contents.memory_pages() {
+                self.rest = Rest::Memory(page + 1);
+                let body = Body::Bytes(data::memory_record(page, &contents.load_memory(page), secret));
+                return Some(Record { head: SmallRecord::default(), body, at: 0, initial: false });
+            }
+            self.rest = Rest::Registers;
         }
         let head = match self.rest {
             Rest::Registers => {
@@ -191,9 +231,9 @@ impl Save {
                 let proof = contents.proof(source.registers);
                 SmallRecord::trailer(self.pages_sent, self.bytes_made, proof.to_le_bytes(), secret)
             }
-            Rest::Nothing => return None,
+            Rest::Memory(_) | Rest::Nothing => return None,
         };
-        Some(Record { head, page: None, at: 0, initial: false })
+        Some(Record { head, body: Body::NOTHING, at: 0, initial: false })
     }
 
     /// The next page to send, and whether it is initial data. The first pass goes in order; changed pages follow.
@@ -240,7 +280,7 @@ impl Save {
 
 impl Record {
     fn left(&self) -> usize {
-        self.head.bytes().len() + self.page.map_or(0, |(_, len)| len) - self.at
+        self.head.bytes().len() + self.body.len() - self.at
     }
 
     fn read(&mut self, into: &mut [u8]) -> usize {
@@ -251,10 +291,10 @@ impl Record {
             into[..filled].copy_from_slice(&head[self.at..self.at + filled]);
             self.at += filled;
         }
-        if let (Some((key, len)), true) = (self.page, self.at >= head.len()) {
+        if self.at >= head.len() {
             let offset = self.at - head.len();
-            let count = (into.len() - filled).min(len - offset);
-            key.fill(offset, &mut into[filled..filled + count]);
+            let count = (into.len() - filled).min(self.body.len() - offset);
+            self.body.fill(offset, &mut into[filled..filled + count]);
             self.at += count;
             filled += count;
         }

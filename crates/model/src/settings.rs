@@ -11,6 +11,8 @@
 //! | `working-set=SIZE` | it changes only the first so many bytes of its own | all |
 //! | `dma-rate=N` | pages of guest memory that it writes in a tick | 4 |
 //! | `lane=K/N` | of guest memory it writes only to pages K, K+N, ...: several devices share it | 0/1 |
+//! | `device-memory=SIZE` | memory of its own that its guest writes to by itself; moved in stop-copy | none |
+//! | `dma-buffer` | DMA goes where the guest's registers say, and nowhere else | all of guest memory |
 //! | `tick=TIME` | how long a tick is, for whoever has a clock | 1ms |
 //! | `initial=SIZE` | how much of the first pass of pre-copy is initial data | all |
 //! | `late=SIZE` | so many bytes at the end are given in stop-copy only | 0 |
@@ -33,6 +35,9 @@ use crate::pages::PAGE_SIZE;
 /// The largest device: 1 TiB, of which the model keeps 4 bytes a page; 16 GiB where addresses have 32 bits.
 pub const MAX_SIZE: u64 = if usize::BITS >= 64 { 1 << 40 } else { 1 << 34 };
 
+/// The largest memory that a guest writes to by itself.
+const MAX_DEVICE_MEMORY: u64 = 1 << 30;
+
 /// What a model is.
 ///
 /// ```
@@ -45,6 +50,7 @@ pub const MAX_SIZE: u64 = if usize::BITS >= 64 { 1 << 40 } else { 1 << 34 };
 /// # Ok::<(), vfio_migration_model::SettingsError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting that stands by itself in the text")]
 pub struct Settings {
     /// Bytes of the device, at most [`MAX_SIZE`].
     pub size: u64,
@@ -60,6 +66,10 @@ pub struct Settings {
     pub dma_rate: u64,
     /// `(k, n)`: the DMA engine writes only to pages of guest memory whose number is k modulo n.
     pub lane: (u64, u64),
+    /// Bytes of memory that the guest writes to by itself: a multiple of [`PAGE_SIZE`].
+    pub device_memory: u64,
+    /// Whether DMA goes where the guest's registers say ([`Register`](crate::Register)), and nowhere else.
+    pub dma_buffer: bool,
     /// How long a tick is, for whoever has a clock. Not 0.
     pub tick: Duration,
     /// How many bytes of the first pass of pre-copy are initial data; all of them if `None`.
@@ -90,6 +100,8 @@ impl Default for Settings {
             working_set: None,
             dma_rate: 4,
             lane: (0, 1),
+            device_memory: 0,
+            dma_buffer: false,
             tick: Duration::from_millis(1),
             initial: None,
             late: 0,
@@ -186,6 +198,12 @@ impl Settings {
         if !self.log_page.is_power_of_two() || !(PAGE_SIZE..=1 << 30).contains(&self.log_page) {
             return conflict("log-page must be a power of two from 4KiB to 1GiB");
         }
+        if !self.device_memory.is_multiple_of(PAGE_SIZE) || self.device_memory > MAX_DEVICE_MEMORY {
+            return conflict("device-memory must be a multiple of 4KiB, up to 1GiB");
+        }
+        if self.empty_stream && self.device_memory > 0 {
+            return conflict("empty-stream goes with no device-memory");
+        }
         if self.empty_stream && self.size > 0 {
             return conflict("empty-stream needs size=0");
         }
@@ -211,6 +229,8 @@ impl Settings {
             "working-set" => self.working_set = Some(part.size()?),
             "dma-rate" => self.dma_rate = part.number()?,
             "lane" => self.lane = part.lane()?,
+            "device-memory" => self.device_memory = part.size()?,
+            "dma-buffer" => self.dma_buffer = part.flag(true)?,
             "tick" => self.tick = part.time()?,
             "initial" => self.initial = Some(part.size()?),
             "late" => self.late = part.size()?,
@@ -246,6 +266,7 @@ impl fmt::Display for Settings {
             (self.capabilities.has(Capabilities::PRE_COPY), "pre-copy"),
             (self.capabilities.has(Capabilities::P2P), "p2p"),
             (self.capabilities.has(Capabilities::DIRTY_TRACKING), "dirty-tracking"),
+            (self.dma_buffer, "dma-buffer"),
             (self.info_makes_data, "info-makes-data"),
             (self.empty_stream, "empty-stream"),
             (self.trace, "trace"),
@@ -264,6 +285,7 @@ impl fmt::Display for Settings {
         let sizes = [
             ("working-set", self.working_set),
             ("initial", self.initial),
+            ("device-memory", Some(self.device_memory).filter(|size| *size != default.device_memory)),
             ("late", Some(self.late).filter(|late| *late != default.late)),
             ("log-page", Some(self.log_page).filter(|page| *page != default.log_page)),
         ];
@@ -283,7 +305,7 @@ impl fmt::Display for Settings {
     }
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "size",
     "pre-copy",
     "p2p",
@@ -293,6 +315,8 @@ const KEYS: [&str; 18] = [
     "working-set",
     "dma-rate",
     "lane",
+    "device-memory",
+    "dma-buffer",
     "tick",
     "initial",
     "late",

@@ -215,6 +215,9 @@ impl Model {
             let registers = load.finish()?;
             self.registers = registers.unwrap_or(self.registers);
         }
+        if self.notes_ends {
+            self.loaded = Some(self.held());
+        }
         if core::mem::take(&mut self.rot) {
             self.damage();
         }
@@ -260,6 +263,9 @@ impl Model {
             0 => (0, Then::Pause),
             len => (len, Then::More),
         };
+        if then.1 == Then::End && self.notes_ends {
+            self.saved = Some(self.held());
+        }
         Ok(Filled { len: then.0, then: then.1 })
     }
 

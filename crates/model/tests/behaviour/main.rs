@@ -1,6 +1,7 @@
 //! What the model promises, one behaviour a file.
 #![forbid(unsafe_code)]
 
+mod a_guest_drives_the_device;
 mod bad_data_is_refused;
 mod everything_arrives;
 mod faults_happen_as_planned;
