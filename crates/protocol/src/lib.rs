@@ -6,6 +6,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`state`] | migration states, capabilities, the [`Table`] of arcs |
+//! | [`region`] | the migration region (v1): its registers and bits, and the loops that move data through its window |
 //! | [`device`] | what a session moves: [`Device`], [`Memory`], [`Tracker`] and their errors |
 //! | [`session`] | the [`Save`](session::Save) and the [`Restore`](session::Restore) machine: order, ownership, failure |
 //! | [`stream`] | the container: preamble, frames, checksums |
@@ -18,6 +19,7 @@ pub mod device;
 pub mod estimate;
 pub mod event;
 pub mod passport;
+pub mod region;
 pub mod report;
 pub mod session;
 pub mod state;

@@ -1,9 +1,11 @@
 //! Migration states, what a device is capable of, and the arcs between states.
 
 mod capabilities;
+mod dialect;
 mod table;
 
 pub use capabilities::Capabilities;
+pub use dialect::{Acceptance, Dialect, NotADialect};
 pub use table::{Refusal, Table};
 
 use core::fmt;

@@ -6,7 +6,8 @@ use super::{Capabilities, State};
 ///
 /// Sessions ask it for a path and never ask which protocol a device speaks. [`Table::fsm`] follows
 /// `vfio_mig_get_next_state` of the kernel: the path is the shortest over single arcs, a saving state stands inside it
-/// only in pre-copy -> pre-copy-p2p -> stop-copy, and stop-copy never leads back to pre-copy.
+/// only in pre-copy -> pre-copy-p2p -> stop-copy, and stop-copy never leads back to pre-copy. [`Table::region`] follows
+/// a [`Dialect`](super::Dialect) of the region protocol.
 ///
 /// ```
 /// use vfio_migration_protocol::{Capabilities, State, Table};
@@ -19,6 +20,8 @@ use super::{Capabilities, State};
 pub struct Table {
     /// The first arc from a state (row) towards another (column), by the kernel's numbers; 0, error, is a refusal.
     next: [[u8; 8]; 8],
+    /// What a device may not refuse, one bit a state that is asked for.
+    must: [u8; 8],
 }
 
 /// The table has no way for a request, so it must not be sent (the kernel answers EINVAL; an xe VF stops).
@@ -42,7 +45,7 @@ impl core::error::Error for Refusal {}
 impl Table {
     /// The table of the fsm protocol for one set of capabilities.
     pub fn fsm(capabilities: Capabilities) -> Self {
-        let mut next = [[0; 8]; 8];
+        let mut table = Self::EMPTY;
         let has = |state: State| capabilities.has(needs(state));
         for from in State::ALL.into_iter().filter(|state| has(*state)) {
             for to in State::ALL.into_iter().filter(|state| has(*state)) {
@@ -51,10 +54,24 @@ impl Table {
                 while !has(step) {
                     step = full_step(step, to);
                 }
-                next[index(from)][index(to)] = u8::try_from(index(step)).expect("there are eight states");
+                table.leads(from, to, step);
+                table.needs(from, to);
             }
         }
-        Self { next }
+        table
+    }
+
+    /// A table that refuses everything.
+    pub(super) const EMPTY: Self = Self { next: [[0; 8]; 8], must: [0; 8] };
+
+    /// Notes the first arc from a state towards another.
+    pub(super) fn leads(&mut self, from: State, to: State, step: State) {
+        self.next[index(from)][index(to)] = u8::try_from(index(step)).expect("there are eight states");
+    }
+
+    /// Notes that a device may not refuse a request.
+    pub(super) fn needs(&mut self, from: State, to: State) {
+        self.must[index(from)] |= 1 << index(to);
     }
 
     /// The first arc on the way, or `to` itself when the device is there already.
@@ -75,6 +92,25 @@ impl Table {
             path.push(at);
         }
         Ok(path)
+    }
+
+    /// Whether a device that refuses this request breaks the rules. A region device may refuse much of what it may be
+    /// asked for; an fsm device has to walk every path of its table, unless something is wrong.
+    ///
+    /// ```
+    /// use vfio_migration_protocol::{Capabilities, State, Table, state::Dialect};
+    /// let leaving = |table: Table| table.must(State::Resuming, State::Stop);
+    /// assert!(leaving(Table::fsm(Capabilities::STOP_COPY)));
+    /// assert!(!leaving(Table::region(Dialect::Thread, false)));
+    /// ```
+    pub fn must(&self, from: State, to: State) -> bool {
+        self.next(from, to).is_ok() && self.must[index(from)] & 1 << index(to) != 0
+    }
+
+    /// Whether a device that runs, and is to run, stops on the way: libvfio-user's region leaves pre-copy through a stop.
+    pub fn stops_between(&self, from: State, to: State) -> bool {
+        let stops = |path: Vec<State>| path.into_iter().any(|state| !state.is_running());
+        from.is_running() && to.is_running() && self.path(from, to).is_ok_and(stops)
     }
 
     /// Whether the device has this state.

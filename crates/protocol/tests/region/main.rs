@@ -1,0 +1,7 @@
+//! The migration region: its registers and bits, and the machines that use it, against a device that is written by hand.
+
+mod bits;
+mod changes;
+mod device;
+mod resuming;
+mod saving;
