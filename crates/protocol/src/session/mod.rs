@@ -62,7 +62,7 @@ pub struct TrackerIndex(pub u32);
 /// A buffer of one chunk.
 ///
 /// At the source the machine hands them out: numbers 0 to depth - 1, free again after [`Action::Release`]. At the
-/// destination the driver does, in [`Input::Verified`], and has them back with [`Action::Release`].
+/// destination the driver does, in [`Input::Received`], and has them back with [`Action::Release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Chunk(pub u32);
 
