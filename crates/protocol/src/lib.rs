@@ -13,6 +13,7 @@
 //! | [`passport`] | what a device is and what its state needs from a destination |
 //! | [`estimate`] | sizes and rates, of which some are unknown |
 //! | [`event`], [`report`] | what happened in a run |
+//! | [`trace`] | what was done to a device, call by call, as text |
 #![forbid(unsafe_code)]
 
 pub mod device;
@@ -24,6 +25,7 @@ pub mod report;
 pub mod session;
 pub mod state;
 pub mod stream;
+pub mod trace;
 
 pub use device::{
     Bitmap, CallError, Device, Errno, Filled, IovaRange, Memory, PreCopyInfo, Protocol, Runs, Then, Tracker,

@@ -1,4 +1,5 @@
 use core::fmt;
+use core::str::FromStr;
 
 /// Declares [`Errno`] with Linux's numbers, so that a report reads the same on every platform.
 macro_rules! errnos {
@@ -9,6 +10,7 @@ macro_rules! errnos {
         /// use vfio_migration_protocol::Errno;
         /// assert_eq!(Errno::from_linux(22), Errno::EINVAL);
         /// assert_eq!(Errno::from_linux(4095).to_string(), "errno 4095");
+        /// assert_eq!("EINVAL".parse(), Ok(Errno::EINVAL));
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Errno {
@@ -43,8 +45,26 @@ macro_rules! errnos {
                 }
             }
         }
+
+        impl FromStr for Errno {
+            type Err = NotAnErrno;
+
+            fn from_str(text: &str) -> Result<Self, NotAnErrno> {
+                match text {
+                    $(stringify!($name) => Ok(Self::$name),)*
+                    other => {
+                        let number = other.strip_prefix("errno").and_then(|rest| rest.strip_prefix([' ', '_']));
+                        number.and_then(|digits| digits.parse().ok()).map(Self::from_linux).ok_or(NotAnErrno)
+                    }
+                }
+            }
+        }
     };
 }
+
+/// The text was no error's name, nor `errno` with a number after a blank or a `_`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnErrno;
 
 errnos! {
     EPERM = 1, ENOENT = 2, EINTR = 4, EIO = 5, E2BIG = 7, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EACCES = 13,

@@ -5,7 +5,7 @@ mod errno;
 mod memory;
 
 pub use bitmap::{Bitmap, Runs};
-pub use errno::{CallError, Errno};
+pub use errno::{CallError, Errno, NotAnErrno};
 pub use memory::{IovaRange, Memory, Tracker};
 
 use crate::{Capabilities, Estimate, Passport, State, Table};
