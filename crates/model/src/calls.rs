@@ -8,7 +8,7 @@ use vfio_migration_protocol::{CallError, Errno, State};
 
 use crate::fault::{Effect, FaultPlan};
 
-/// What was called: the methods of `Device` and `Tracker`.
+/// What was called: the methods of `Device` and `Tracker`, or, of a device with a region, how it was accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallKind {
     /// `Device::state`
@@ -31,11 +31,52 @@ pub enum CallKind {
     TrackerReport,
     /// `Tracker::stop`
     TrackerStop,
+    /// `device_state` was read.
+    ReadDeviceState,
+    /// `device_state` was written.
+    WriteDeviceState,
+    /// `pending_bytes` was read.
+    ReadPendingBytes,
+    /// `data_offset` was read.
+    ReadDataOffset,
+    /// `data_size` was read.
+    ReadDataSize,
+    /// `data_size` was written.
+    WriteDataSize,
+    /// Bytes of the window were read. What is mapped goes unseen.
+    ReadWindow,
+    /// Bytes of the window were written.
+    WriteWindow,
+    /// Any other access to the region: no register is there, or not so wide a one, or it is not for that.
+    Misaccess,
 }
 
 impl CallKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 19] = [
+        Self::State,
+        Self::SetState,
+        Self::Reset,
+        Self::Read,
+        Self::Write,
+        Self::PreCopyInfo,
+        Self::DataSize,
+        Self::TrackerStart,
+        Self::TrackerReport,
+        Self::TrackerStop,
+        Self::ReadDeviceState,
+        Self::WriteDeviceState,
+        Self::ReadPendingBytes,
+        Self::ReadDataOffset,
+        Self::ReadDataSize,
+        Self::WriteDataSize,
+        Self::ReadWindow,
+        Self::WriteWindow,
+        Self::Misaccess,
+    ];
+
+    /// Those that a device with a data fd, and its tracker, can receive.
+    pub const FSM: [Self; 10] = [
         Self::State,
         Self::SetState,
         Self::Reset,
@@ -60,6 +101,15 @@ impl CallKind {
             Self::TrackerStart => "tracker-start",
             Self::TrackerReport => "tracker-report",
             Self::TrackerStop => "tracker-stop",
+            Self::ReadDeviceState => "read-device-state",
+            Self::WriteDeviceState => "write-device-state",
+            Self::ReadPendingBytes => "read-pending-bytes",
+            Self::ReadDataOffset => "read-data-offset",
+            Self::ReadDataSize => "read-data-size",
+            Self::WriteDataSize => "write-data-size",
+            Self::ReadWindow => "read-window",
+            Self::WriteWindow => "write-window",
+            Self::Misaccess => "misaccess",
         }
     }
 }
@@ -87,8 +137,10 @@ impl FromStr for CallKind {
 pub struct Call {
     /// What was called.
     pub kind: CallKind,
-    /// Which state was asked for, with [`CallKind::SetState`].
+    /// Which state was asked for, with [`CallKind::SetState`] and [`CallKind::WriteDeviceState`].
     pub to: Option<State>,
+    /// What was read from a register or written to it, or how many bytes of the window.
+    pub value: Option<u64>,
     /// What it was answered.
     pub answer: Result<(), Errno>,
 }
@@ -98,6 +150,9 @@ impl fmt::Display for Call {
         self.kind.fmt(f)?;
         if let Some(to) = self.to {
             write!(f, " {to}")?;
+        }
+        if let Some(value) = self.value {
+            write!(f, " {value}")?;
         }
         match self.answer {
             Ok(()) => Ok(()),
@@ -132,9 +187,18 @@ impl Recorder {
     }
 
     pub(crate) fn end<T>(&self, kind: CallKind, to: Option<State>, answer: &Result<T, CallError>) {
+        self.keep(kind, to, None, answer);
+    }
+
+    /// An access to the region is over.
+    pub(crate) fn accessed<T>(&self, kind: CallKind, to: Option<State>, value: u64, answer: &Result<T, CallError>) {
+        self.keep(kind, to, Some(value), answer);
+    }
+
+    fn keep<T>(&self, kind: CallKind, to: Option<State>, value: Option<u64>, answer: &Result<T, CallError>) {
         if let Some(trace) = &mut self.lock().trace {
             let answer = answer.as_ref().map(|_| ()).map_err(|error| error.errno);
-            trace.push(Call { kind, to, answer });
+            trace.push(Call { kind, to, value, answer });
         }
     }
 

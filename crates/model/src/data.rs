@@ -34,6 +34,8 @@ pub(crate) const KIND_HEADER: u32 = 1;
 pub(crate) const KIND_PAGE: u32 = 2;
 pub(crate) const KIND_REGISTERS: u32 = 3;
 pub(crate) const KIND_TRAILER: u32 = 4;
+/// Only in a region, and around the other records: [`region`](crate::region).
+pub(crate) const KIND_SEGMENT: u32 = 6;
 
 pub(crate) const KIND_MEMORY: u32 = 5;
 

@@ -1,6 +1,7 @@
 //! The device: what it does while it runs, what its guest does to it, and what a harness may know.
 
 mod fsm;
+mod region;
 mod session;
 
 use core::time::Duration;
@@ -18,6 +19,7 @@ use crate::peers::Port;
 use crate::proof::{Held, Proof};
 use crate::settings::{Settings, SettingsError};
 
+use region::Region;
 use session::Session;
 
 /// A software device. Migration goes through its [`Device`](vfio_migration_protocol::Device) methods; everything else
@@ -61,6 +63,7 @@ pub struct Model {
     contents: Contents,
     registers: [u64; REGISTERS],
     session: Session,
+    region: Option<Region>,
     dma: Option<Dma>,
     log: SharedLog,
     iommu_log: SharedLog,
@@ -177,6 +180,7 @@ impl Model {
             contents: Contents::new(draw_secret(settings.seed, nonce, 0), settings.size, own_memory),
             registers: [0; REGISTERS],
             session: Session::None,
+            region: Region::new(&settings)?,
             dma: memory.map(|memory| Dma::new(memory, settings.lane, [log.clone(), iommu_log.clone()])),
             log,
             iommu_log,

@@ -10,7 +10,7 @@
 //! | `error` | the device enters the error state, the call fails with EIO |
 //! | `short:7` | at most so many bytes are read or written |
 //! | `delay:250ms` | the call takes that long (`us`, `ms`, `s`); the driver waits, the model has no clock |
-//! | `unknown`, `zero`, `huge`, `stuck` | an estimate is wrong; `stuck` goes on giving this answer |
+//! | `unknown`, `zero`, `huge`, `stuck` | an estimate or a register of the region is wrong; `stuck` goes on giving this answer |
 //! | `lost-page` | the DMA log loses a page, and the device writes to it once more as it stops |
 //! | `discard` | everything from now on is accepted and thrown away, and leaving resuming succeeds |
 //! | `flip` | one bit of what is read or written is another |
@@ -105,14 +105,19 @@ pub enum Wrong {
 impl Effect {
     /// Whether the effect means anything for such a call.
     pub const fn fits(self, kind: CallKind) -> bool {
-        use CallKind::{DataSize, PreCopyInfo, Read, TrackerReport, TrackerStart, TrackerStop, Write};
+        use CallKind::{
+            DataSize, PreCopyInfo, Read, ReadDataOffset, ReadDataSize, ReadPendingBytes, ReadWindow, TrackerReport,
+            TrackerStart, TrackerStop, Write, WriteDataSize, WriteWindow,
+        };
         match self {
             Self::Fails { .. } | Self::Delay(_) => true,
             Self::Error => !matches!(kind, TrackerStart | TrackerReport | TrackerStop),
-            Self::Short(_) | Self::Flip => matches!(kind, Read | Write),
-            Self::Estimate(_) => matches!(kind, PreCopyInfo | DataSize),
+            Self::Short(_) | Self::Flip => matches!(kind, Read | Write | ReadWindow | WriteWindow),
+            Self::Estimate(_) => {
+                matches!(kind, PreCopyInfo | DataSize | ReadPendingBytes | ReadDataOffset | ReadDataSize)
+            }
             Self::LostPage => matches!(kind, TrackerReport),
-            Self::Discard | Self::Rot => matches!(kind, Write),
+            Self::Discard | Self::Rot => matches!(kind, Write | WriteDataSize),
         }
     }
 
@@ -159,12 +164,12 @@ impl FaultPlan {
         Self(Vec::new())
     }
 
-    /// One fault drawn from `seed`, at one of the first `span` calls of some kind.
+    /// One fault drawn from `seed`, at one of the first `span` calls of some kind of [`CallKind::FSM`].
     pub fn seeded(seed: u64, span: u64) -> Self {
         let draw = |what: u64, count: usize| {
             usize::try_from(below(count as u64, mix(mix(seed) ^ what))).expect("below a count that has an index")
         };
-        let kind = CallKind::ALL[draw(1, CallKind::ALL.len())];
+        let kind = CallKind::FSM[draw(1, CallKind::FSM.len())];
         let effects = Effect::all_for(kind);
         let number = 1 + below(span.max(1), mix(mix(seed) ^ 3));
         Self(vec![Fault::nth(kind, number, effects[draw(2, effects.len())])])

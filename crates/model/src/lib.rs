@@ -1,6 +1,6 @@
 //! A software VFIO device that knows exactly what a migration must bring across.
 //!
-//! [`Model`] speaks the fsm protocol in the kernel's terms (linux/vfio.h, `vfio_main.c`), has any size from 0 bytes to
+//! [`Model`] speaks the fsm protocol in the kernel's terms (linux/vfio.h, `vfio_main.c`), or has a migration region; it has any size from 0 bytes to
 //! [`MAX_SIZE`], works while it runs, and can prove afterwards that everything arrived. It does no I/O, has no clock and
 //! no threads: [`Model::advance`] makes it work, and the same settings, nonce and calls give the same device.
 //!
@@ -10,6 +10,7 @@
 //! | [`fault`] | what goes wrong at which call |
 //! | [`calls`] | which calls the model received |
 //! | [`device`] | the [`Model`] itself and how its states change |
+//! | [`region`] | how a device with a migration region shows itself |
 //! | [`guest_memory`] | memory that the device's DMA writes to |
 //! | [`dma`] | the DMA engine's ground truth |
 //! | [`log`] | the DMA log, a [`Tracker`](vfio_migration_protocol::Tracker) |
@@ -55,6 +56,7 @@ pub mod log;
 mod pages;
 pub mod peers;
 pub mod proof;
+pub mod region;
 mod save;
 pub mod settings;
 
@@ -67,4 +69,5 @@ pub use log::ModelTracker;
 pub use pages::PAGE_SIZE;
 pub use peers::Port;
 pub use proof::{Held, Proof};
+pub use region::{Layout, Mapped, RegionSettings, Tolerance, Tolerances};
 pub use settings::{MAX_SIZE, Settings, SettingsError};

@@ -21,16 +21,24 @@
 //! | `log-page=SIZE` | page size of the DMA log: a power of two from 4 KiB to 1 GiB | 4 KiB |
 //! | `empty-stream` | with `size=0`: a device that holds nothing at all; its data has 0 bytes | registers |
 //! | `trace` | keeps every call in order, not only the counts | counts |
+//! | `protocol=region` | the device has a migration region ([`region`](crate::region)) | `fsm` |
+//! | `dialect=NAME` | of the region: `thread`, `qemu` or `libvfio-user` | `thread` |
+//! | `tolerate=NAME+NAME` | what the region puts up with ([`Tolerance`](crate::Tolerance)) | what its dialect says |
+//! | `window=SIZE` | bytes of the region's window | 1 MiB |
+//! | `mmap=whole`, `mmap=sparse` | the region can be mapped, or parts of its window | `none` |
+//! | `segment=SIZE`, `segment=LEAST..MOST` | how many bytes a segment has at most, or between which it is drawn | the window |
+//! | `reserved=N` | what the reserved bits of `device_state` hold | 0 |
 //! | `fault=FAULT` | something goes wrong ([`fault`](crate::fault)); may stand several times | nothing |
 
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-use vfio_migration_protocol::{Capabilities, Table};
+use vfio_migration_protocol::{Capabilities, Protocol, Table};
 
 use crate::fault::{Fault, FaultError, FaultPlan, parse_time};
 use crate::pages::PAGE_SIZE;
+use crate::region::{Layout, RegionSettings};
 
 /// The largest device: 1 TiB, of which the model keeps 4 bytes a page; 16 GiB where addresses have 32 bits.
 pub const MAX_SIZE: u64 = if usize::BITS >= 64 { 1 << 40 } else { 1 << 34 };
@@ -84,6 +92,8 @@ pub struct Settings {
     pub log_page: u64,
     /// Whether a device without pages has no registers either.
     pub empty_stream: bool,
+    /// The device's migration region; `None` if it has a data fd instead.
+    pub region: Option<RegionSettings>,
     /// Whether calls are kept in order.
     pub trace: bool,
     /// What goes wrong.
@@ -109,6 +119,7 @@ impl Default for Settings {
             reinit_after: None,
             log_page: PAGE_SIZE,
             empty_stream: false,
+            region: None,
             trace: false,
             faults: FaultPlan::none(),
         }
@@ -132,6 +143,8 @@ pub enum SettingsError {
     Number(String),
     /// The setting's value is no time.
     Time(String),
+    /// The setting's value is none of those that it may have.
+    Choice(String, Vec<String>),
     /// A size beyond what fits into 64 bits, or beyond [`MAX_SIZE`].
     TooLarge(String),
     /// Settings that do not go together.
@@ -153,6 +166,7 @@ impl fmt::Display for SettingsError {
             Self::Size(text) => write!(f, "{text} is no size: write bytes, or a number with KiB, MiB, GiB or TiB"),
             Self::Number(text) => write!(f, "{text} is no number below 2^64"),
             Self::Time(text) => write!(f, "{text} is no time: write a number with us, ms or s, up to a day"),
+            Self::Choice(text, choices) => write!(f, "{text} is not possible: there is {}", choices.join(", ")),
             Self::TooLarge(text) => write!(f, "{text} is too large: a model has up to {}", Size(MAX_SIZE)),
             Self::Conflict(why) => f.write_str(why),
             Self::Fault(error) => error.fmt(f),
@@ -167,7 +181,11 @@ impl Settings {
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
         let mut seen = Vec::new();
-        for part in text.split(',').filter(|part| !part.is_empty()) {
+        let parts = || text.split(',').filter(|part| !part.is_empty());
+        if parts().any(|part| part == "protocol=region") {
+            settings.region = Some(RegionSettings::default());
+        }
+        for part in parts() {
             let (key, value) = part.split_once('=').map_or((part, None), |(key, value)| (key, Some(value)));
             if !KEYS.contains(&key) {
                 return Err(SettingsError::Unknown(key.to_owned()));
@@ -210,12 +228,31 @@ impl Settings {
         if self.tick.is_zero() {
             return conflict("a tick must take some time");
         }
+        if let Some(region) = &self.region {
+            if self.reinit_after.is_some() {
+                return conflict("a region cannot say that there is new initial data: leave out reinit-after");
+            }
+            return region.conflict(self.capabilities.has(Capabilities::P2P)).map_or(Ok(()), conflict);
+        }
         Ok(())
+    }
+
+    /// The protocol that the device speaks.
+    pub const fn protocol(&self) -> Protocol {
+        if self.region.is_some() { Protocol::Region } else { Protocol::Fsm }
     }
 
     /// The arcs that the device accepts.
     pub fn table(&self) -> Table {
-        Table::fsm(self.capabilities)
+        match &self.region {
+            Some(region) => Table::region(region.dialect, self.capabilities.has(Capabilities::P2P)),
+            None => Table::fsm(self.capabilities),
+        }
+    }
+
+    /// Where things lie in the device's region, if it has one.
+    pub fn layout(&self) -> Option<Layout> {
+        self.region.as_ref().map(|region| Layout::of(region, self.capabilities.has(Capabilities::P2P)))
     }
 
     fn apply(&mut self, part: &Part<'_>) -> Result<(), SettingsError> {
@@ -238,16 +275,19 @@ impl Settings {
             "reinit-after" => self.reinit_after = Some(part.number()?),
             "log-page" => self.log_page = part.size()?,
             "empty-stream" => self.empty_stream = part.flag(true)?,
+            "protocol" => drop(part.choice(["fsm", "region"])?),
             "trace" => self.trace = part.flag(true)?,
             "fault" => {
                 let fault: Fault = part.value()?.parse().map_err(SettingsError::Fault)?;
                 self.faults = core::mem::take(&mut self.faults).with(fault);
             }
-            other => return Err(SettingsError::Unknown(other.to_owned())),
+            _ => self.region.as_mut().ok_or(SettingsError::Conflict(OF_A_REGION))?.apply(part)?,
         }
         Ok(())
     }
 }
+
+const OF_A_REGION: &str = "dialect, tolerate, window, mmap, segment and reserved are settings of protocol=region";
 
 impl FromStr for Settings {
     type Err = SettingsError;
@@ -301,11 +341,14 @@ impl fmt::Display for Settings {
         if self.tick != default.tick {
             write!(f, ",tick={}us", self.tick.as_micros())?;
         }
+        if let Some(region) = &self.region {
+            region.fmt(f)?;
+        }
         self.faults.faults().iter().try_for_each(|fault| write!(f, ",fault={fault}"))
     }
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 27] = [
     "size",
     "pre-copy",
     "p2p",
@@ -324,6 +367,13 @@ const KEYS: [&str; 20] = [
     "reinit-after",
     "log-page",
     "empty-stream",
+    "protocol",
+    "dialect",
+    "tolerate",
+    "window",
+    "mmap",
+    "segment",
+    "reserved",
     "trace",
     "fault",
 ];
@@ -331,14 +381,14 @@ const KEYS: [&str; 20] = [
 const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
 /// One setting as it stands in the text.
-struct Part<'a> {
+pub(crate) struct Part<'a> {
     text: &'a str,
-    key: &'a str,
+    pub(crate) key: &'a str,
     value: Option<&'a str>,
 }
 
 impl<'a> Part<'a> {
-    fn value(&self) -> Result<&'a str, SettingsError> {
+    pub(crate) fn value(&self) -> Result<&'a str, SettingsError> {
         self.value.filter(|value| !value.is_empty()).ok_or_else(|| SettingsError::NoValue(self.key.to_owned()))
     }
 
@@ -349,12 +399,33 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn number(&self) -> Result<u64, SettingsError> {
+    pub(crate) fn number(&self) -> Result<u64, SettingsError> {
         digits(self.value()?).ok_or_else(|| SettingsError::Number(self.text.to_owned()))
     }
 
-    fn size(&self) -> Result<u64, SettingsError> {
+    pub(crate) fn size(&self) -> Result<u64, SettingsError> {
+        self.size_in(self.value()?)
+    }
+
+    /// One size, or two with `..` between them.
+    pub(crate) fn span(&self) -> Result<(u64, u64), SettingsError> {
         let value = self.value()?;
+        let (least, most) = value.split_once("..").unwrap_or((value, value));
+        Ok((self.size_in(least)?, self.size_in(most)?))
+    }
+
+    /// The one of them that the value names.
+    pub(crate) fn choice<T: fmt::Display, const N: usize>(&self, of: [T; N]) -> Result<T, SettingsError> {
+        let value = self.value()?;
+        let place = of.iter().position(|one| one.to_string() == value).ok_or_else(|| self.choices(&of))?;
+        Ok(of.into_iter().nth(place).expect("it was found there"))
+    }
+
+    pub(crate) fn choices<T: fmt::Display>(&self, of: impl IntoIterator<Item = T>) -> SettingsError {
+        SettingsError::Choice(self.text.to_owned(), of.into_iter().map(|one| one.to_string()).collect())
+    }
+
+    fn size_in(&self, value: &str) -> Result<u64, SettingsError> {
         let unit = UNITS.iter().find_map(|(name, shift)| Some((value.strip_suffix(name)?, *shift)));
         let (number, shift) = unit.unwrap_or((value, 0));
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -380,7 +451,7 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 /// Writes a size in the largest unit that gives a whole number.
-struct Size(u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

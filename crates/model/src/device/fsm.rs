@@ -1,5 +1,6 @@
+use vfio_migration_protocol::region::StateBits;
 use vfio_migration_protocol::{
-    CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, State, Table, Then,
+    CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table, Then,
 };
 
 use super::{Model, Session};
@@ -11,12 +12,12 @@ use crate::save::{Save, Source};
 
 /// What the fault plan does to the rest of a call.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     /// The call fails after so many arcs or bytes.
-    fails: Option<(Errno, u64)>,
+    pub(super) fails: Option<(Errno, u64)>,
     short: Option<usize>,
-    wrong: Option<Wrong>,
-    flip: bool,
+    pub(super) wrong: Option<Wrong>,
+    pub(super) flip: bool,
 }
 
 impl Device for Model {
@@ -25,7 +26,15 @@ impl Device for Model {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.settings.capabilities
+        match self.region {
+            // A region device has pre-copy even if it gives no data there.
+            Some(_) => self.settings.capabilities | Capabilities::PRE_COPY,
+            None => self.settings.capabilities,
+        }
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.settings.protocol()
     }
 
     fn table(&self) -> Table {
@@ -49,6 +58,9 @@ impl Device for Model {
             model.end_session();
             model.renew();
             model.enter(State::Running);
+            if let Some(region) = &mut model.region {
+                region.found_in(StateBits::DEFAULT);
+            }
             plan.fails.map_or(Ok(()), |(errno, _)| Err(planned(errno)))
         })
     }
@@ -110,7 +122,7 @@ impl Device for Model {
 }
 
 /// The largest estimate that is not an errno in the wrong field, and that nobody can have.
-const HUGE: u64 = 1 << 62;
+pub(super) const HUGE: u64 = 1 << 62;
 
 impl Model {
     /// Does one call: counts it, lets the fault plan have its way, keeps the answer.
@@ -120,13 +132,17 @@ impl Model {
         to: Option<State>,
         work: impl FnOnce(&mut Self, &Plan) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let answer = self.plan(kind).and_then(|plan| work(self, &plan));
+        let answer = self.plan(kind).and_then(|plan| match self.region {
+            // VFIO_DEVICE_FEATURE is unknown to it, and so are data fds.
+            Some(_) if kind != CallKind::Reset => Err(no_feature()),
+            _ => work(self, &plan),
+        });
         self.recorder.end(kind, to, &answer);
         answer
     }
 
     /// What goes wrong with a call, before anything else is done.
-    fn plan(&mut self, kind: CallKind) -> Result<Plan, CallError> {
+    pub(super) fn plan(&mut self, kind: CallKind) -> Result<Plan, CallError> {
         let mut plan = Plan::default();
         let mut refused = None;
         for effect in self.recorder.begin(kind) {
@@ -135,7 +151,8 @@ impl Model {
                 Effect::Fails { errno, after } => plan.fails = Some((errno, after)),
                 Effect::Error => {
                     self.enter_error();
-                    refused = refused.or((kind != CallKind::State).then_some(Errno::EIO));
+                    let tells = matches!(kind, CallKind::State | CallKind::ReadDeviceState);
+                    refused = refused.or((!tells).then_some(Errno::EIO));
                 }
                 Effect::Short(bytes) => plan.short = Some(bytes),
                 Effect::Delay(time) => self.delay = self.delay.saturating_add(time),
@@ -202,12 +219,12 @@ impl Model {
         Ok(opens)
     }
 
-    fn new_load(&self) -> Load {
+    pub(super) fn new_load(&self) -> Load {
         Load::new(self.contents.pages(), self.settings.empty_stream)
     }
 
     /// Resuming to stop: all is validated here at the latest, and the device stays in resuming if it is not right.
-    fn finish_load(&mut self) -> Result<(), CallError> {
+    pub(super) fn finish_load(&mut self) -> Result<(), CallError> {
         // A data fd that was lost brought nothing.
         let nothing = self.new_load();
         let load = if let Session::Load(load) = &self.session { load } else { &nothing };
@@ -233,17 +250,20 @@ impl Model {
         }
     }
 
-    fn enter(&mut self, state: State) {
+    pub(super) fn enter(&mut self, state: State) {
         self.state = state;
         self.port.enter(state);
     }
 
-    fn enter_error(&mut self) {
+    pub(super) fn enter_error(&mut self) {
         self.end_session();
         self.enter(State::Error);
+        if let Some(region) = &mut self.region {
+            region.found_in(StateBits::ERROR);
+        }
     }
 
-    fn end_session(&mut self) {
+    pub(super) fn end_session(&mut self) {
         if matches!(self.session, Session::Save(_) | Session::Load(_)) {
             self.session = Session::Ended;
         }
@@ -313,8 +333,12 @@ impl Model {
     }
 }
 
+fn no_feature() -> CallError {
+    CallError::because(Errno::ENOTTY, "the device speaks the region protocol: it has no data fd")
+}
+
 /// How many bytes a call moves, at least one if there are any.
-fn limit(len: usize, plan: &Plan) -> usize {
+pub(super) fn limit(len: usize, plan: &Plan) -> usize {
     let fails = plan.fails.map(|(_, after)| usize::try_from(after).unwrap_or(usize::MAX));
     let most = [plan.short, fails].into_iter().flatten().min().unwrap_or(len);
     most.max(1).min(len)
