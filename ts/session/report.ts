@@ -74,6 +74,12 @@ export interface ObjectReport {
   readonly resetsCountedByDevice: boolean
   /** What the device said it would give in stop-copy, when the session began; absent is unknown. */
   readonly expected?: bigint
+  /**
+   * Restore: whether the device had left resuming, which is where drivers validate, when the session said `loaded`.
+   * `false` for a region device that leaves resuming only towards running: `loaded` says of it only that everything was
+   * written. Absent if it never came to that.
+   */
+  readonly validated?: boolean
 }
 
 /** The course of one end of a migration. */

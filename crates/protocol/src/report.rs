@@ -62,6 +62,10 @@ pub struct ObjectReport {
     pub resets_counted_by_device: bool,
     /// What the device said it would give in stop-copy, when the session began.
     pub expected: Option<Estimate>,
+    /// Restore: whether the device had left resuming, which is where drivers validate, when the session said `loaded`.
+    /// `false` for a region device that leaves resuming only towards running: `loaded` says of it only that everything
+    /// was written. `None` if it never came to that.
+    pub validated: Option<bool>,
 }
 
 impl ObjectReport {
@@ -76,6 +80,7 @@ impl ObjectReport {
             resets: 0,
             resets_counted_by_device: false,
             expected: None,
+            validated: None,
         }
     }
 }

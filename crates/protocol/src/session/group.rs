@@ -32,6 +32,8 @@ pub(super) struct Member {
     /// How it ended.
     pub(super) outcome: Option<Outcome>,
     pub(super) expected: Option<Estimate>,
+    /// Restore: whether it had left resuming when `loaded` was said.
+    pub(super) validated: Option<bool>,
     call: Option<Pending>,
     /// A call failed that said nothing about the state: it is read before the next request.
     doubt: Option<CallError>,
@@ -95,6 +97,7 @@ impl Group {
             given_up: false,
             outcome: None,
             expected: None,
+            validated: None,
             call: None,
             doubt: None,
             walked: Vec::new(),
@@ -157,8 +160,8 @@ impl Group {
         to: impl Fn(&Member) -> Option<State>,
     ) -> Result<(), Failure> {
         let stuck = |member: &&Member| to(member).is_some_and(|to| !member.can_reach(to));
-        if let Some(member) = self.members.iter().find(stuck) {
-            return Err(member.is_stuck());
+        if let Some((member, to)) = self.members.iter().find(stuck).and_then(|member| Some((member, to(member)?))) {
+            return Err(member.is_stuck(to));
         }
         for member in &mut self.members {
             if let Some(to) = to(member).filter(|to| Some(*to) != member.state) {
@@ -246,15 +249,27 @@ impl Member {
         }
     }
 
-    fn is_stuck(&self) -> Failure {
+    /// The table has no path there.
+    pub(super) fn is_stuck(&self, to: State) -> Failure {
         let state = self.state.map_or_else(|| "unreadable".into(), |state| state.to_string());
-        let what = format!("it is in {state}, from where no arc leads on");
+        let what = format!("it is in {state}, from where no arc leads to {to} on this device");
         Failure { fault: Fault::Device, what, object: Some(self.id.clone()), error: None }
     }
 
     pub(super) fn reset(&mut self, course: &mut Course) {
         self.touched = true;
         self.ask(course, DeviceCall::Reset, Cause::Back);
+    }
+
+    /// Whether it refused to leave resuming for stop, and may: some region devices leave it only towards running.
+    pub(super) fn may_stay_in_resuming(&self) -> bool {
+        self.state == Some(State::Resuming) && !self.table.must(State::Resuming, State::Stop)
+    }
+
+    /// Whether it runs, and has to stop on its way back.
+    pub(super) fn stops_on_its_way_back(&self) -> bool {
+        let way = self.state.zip(self.found);
+        self.touched && !self.given_up && way.is_some_and(|(state, found)| self.table.stops_between(state, found))
     }
 
     /// Whether the device says it neither runs nor is broken: what a destination must be able to say when it refuses.
@@ -367,6 +382,7 @@ impl Member {
             resets: counted.unwrap_or(self.resets_asked),
             resets_counted_by_device: counted.is_some(),
             expected: self.expected,
+            validated: self.validated,
         }
     }
 }

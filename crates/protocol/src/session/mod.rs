@@ -215,7 +215,7 @@ pub enum TrackerAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// Source: stop the guest. When it returns, no vCPU runs and nobody touches the devices. The estimate is of what
-    /// pre-copy left to do.
+    /// pre-copy left to do; 0 where the guest stays and a device has to stop on its way back.
     Pause(Estimate),
     /// Source: the guest stays here after all; let it run.
     Unpause(Outcome),

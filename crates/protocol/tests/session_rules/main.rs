@@ -10,6 +10,7 @@ mod lengths;
 mod one_way;
 mod ownership;
 mod refusing;
+mod regions;
 mod scenes;
 mod trackers;
 mod way_back;

@@ -7,7 +7,7 @@ use super::super::{Failure, Fault, Message, Object};
 use super::{Restore, Stage};
 use crate::event::{Cause, Phase};
 use crate::report::Side;
-use crate::{CallError, EventKind, Outcome, State};
+use crate::{CallError, Outcome, State};
 
 /// How far a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +37,7 @@ impl Restore {
     pub(super) fn fail(&mut self, failure: Failure) {
         match self.stage {
             // The guest runs here; what is odd now is worth a word and no more.
-            Stage::Closing => {
-                self.course.emit(EventKind::Failed { object: failure.object.clone(), what: failure.to_string() });
-            }
+            Stage::Closing => self.tell(&failure),
             Stage::Ended | Stage::Down(_) | Stage::Fall(_) | Stage::InDoubt => self.course.fail(failure),
             _ if self.has_left => self.fall(failure),
             _ => {

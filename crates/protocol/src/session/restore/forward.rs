@@ -6,7 +6,7 @@ use super::super::{Failure, Fault, Hook, Message, Object, Offer};
 use super::matching::match_objects;
 use super::{Restore, Stage};
 use crate::event::{Cause, Phase};
-use crate::{CallError, Outcome, State};
+use crate::{CallError, EventKind, Outcome, State};
 
 impl Restore {
     /// Goes on where nothing is outstanding any more; whether it did.
@@ -21,6 +21,7 @@ impl Restore {
             Stage::Configuring if settled => self.validate(),
             Stage::Validating if settled => self.say_loaded(),
             Stage::Loaded => return self.loaded_on(),
+            Stage::Leaving if settled => self.enter_grace(),
             Stage::Grace if settled => self.run(),
             Stage::Running if settled => self.hand_over(),
             Stage::TakingOver if settled => self.say_running(),
@@ -57,6 +58,10 @@ impl Restore {
             let state = member.state.map_or_else(|| "unreadable".into(), |state| state.to_string());
             let what = format!("it is in {state}: another session has it, or left it so; reset it if that one is gone");
             let failure = Failure { fault: Fault::Device, what, object: Some(member.id.clone()), error: None };
+            return self.fail(failure);
+        }
+        if let Some(member) = self.devices.iter().find(|member| !member.can_reach(State::Resuming)) {
+            let failure = member.is_stuck(State::Resuming);
             return self.fail(failure);
         }
         self.stage = Stage::Accepted;
@@ -102,10 +107,14 @@ impl Restore {
 
     fn validate(&mut self) {
         self.stage = Stage::Validating;
-        self.barrier(|_| Some(State::Stop));
+        // Where there is no such arc (libvfio-user's region), `loaded` says only that everything was written.
+        self.barrier(|member| Some(State::Stop).filter(|stop| member.can_reach(*stop)));
     }
 
     fn say_loaded(&mut self) {
+        for member in self.devices.iter_mut() {
+            member.validated = Some(member.state == Some(State::Stop));
+        }
         self.stage = Stage::Loaded;
         self.course.enter(Phase::Loaded);
         if self.peer.connected {
@@ -124,13 +133,24 @@ impl Restore {
         true
     }
 
-    /// The guest is ours: devices leave stop, through the barrier.
+    /// The guest is ours: devices leave stop, through the barrier. Those that could not leave resuming for stop go first:
+    /// what they do with their data shows only now, and that counts as leaving stop.
     pub(super) fn take_over(&mut self) {
-        self.stage = Stage::Grace;
+        self.stage = Stage::Leaving;
         self.course.enter(Phase::TakingOver);
         for member in self.devices.iter_mut() {
             member.outcome = None;
         }
+        let leaves = |member: &Member| {
+            let quiet = if member.can_reach(State::RunningP2p) { State::RunningP2p } else { State::Running };
+            Some(quiet).filter(|_| member.state == Some(State::Resuming))
+        };
+        let any = self.devices.iter().any(|member| leaves(member).is_some());
+        self.has_left |= self.barrier(leaves) && any;
+    }
+
+    fn enter_grace(&mut self) {
+        self.stage = Stage::Grace;
         // A device without a P2P state waits for the next step.
         let grace = |member: &Member| Some(State::RunningP2p).filter(|grace| member.table.has(*grace));
         let any = self.devices.iter().any(|member| grace(member).is_some());
@@ -175,8 +195,14 @@ impl Restore {
         let failure = member.failed(&format!("changing to {to}"), error);
         match self.stage {
             Stage::Down(_) | Stage::Fall(_) => self.course.fail(failure),
+            Stage::Validating if to == State::Stop && member.may_stay_in_resuming() => self.tell(&failure),
             _ => self.fail(failure),
         }
+    }
+
+    /// A failure that changes nothing about the course.
+    pub(super) fn tell(&mut self, failure: &Failure) {
+        self.course.emit(EventKind::Failed { object: failure.object.clone(), what: failure.to_string() });
     }
 
     pub(super) fn hooked(&mut self, hook: Hook, answer: Result<(), String>) {

@@ -58,10 +58,13 @@ impl RestoreObject {
 /// The destination's end of a migration: a group of devices, and guest memory, arrive on this host.
 ///
 /// ```text
-///  waiting ─ reading ─ accepted ─ entering ─ loading ─ configuring ─ validating ─ loaded ── grace ─ running ─ taking over
-///     │         │         │          │          │           │            │          │         │        │           │
-///     └─────────┴─────────┴──────────┴── down ──┴───────────┴────────────┴──────────┤         └────────┴── fall ──┤
-///                          (refused, devices reset)                              in doubt ───────────────┘     closing
+///  waiting ─ reading ─ accepted ─ entering ─ loading ─ configuring ─ validating ─ loaded
+///     │         │         │          │          │           │            │          │
+///     └─────────┴─────────┴──────────┴── down ──┴───────────┴────────────┴──────────┤
+///                          (refused, devices reset)                              in doubt
+///                                                                                   │
+///                           closing ─ taking over ─ running ─ grace ─ leaving ──────┤
+///                                          └──────── fall ──────┴────────┴──────────┘
 /// ```
 ///
 /// Drive it as [`session`](super) says. In its calls, objects are numbered by the list that the session was made with;
@@ -100,9 +103,11 @@ enum Stage {
     Loading,
     /// The configure hook runs.
     Configuring,
-    /// Devices go from resuming to stop, where drivers validate.
+    /// Devices that can go from resuming to stop, where drivers validate.
     Validating,
     Loaded,
+    /// Devices that are in resuming still leave it.
+    Leaving,
     /// Devices enter their grace states.
     Grace,
     /// Devices enter running.

@@ -1,11 +1,12 @@
 //! The way back: through the barrier, then trackers stop, then the guest goes on.
 
+use super::super::group::Member;
 use super::super::recovery::{Doing, Remedy, remedy};
 use super::super::{Action, Failure, Hook, Message, Object};
 use super::{Pause, Save, Stage};
 use crate::event::{Cause, Phase};
 use crate::report::Side;
-use crate::{Outcome, State};
+use crate::{Estimate, Outcome, State};
 
 /// How far the way back is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(super) enum Back {
     Settling,
     /// Devices say where they are.
     Reading,
+    /// The guest pauses: a device that works stops on its way back.
+    Pausing,
     /// Devices that stopped enter their grace state.
     Grace,
     /// Devices go to where the session found them.
@@ -86,8 +89,14 @@ impl Save {
                 self.devices.read_states_again(&mut self.course);
             }
             Back::Reading => {
-                self.stage = Stage::Back(Back::Grace);
                 self.treat_the_broken();
+                self.pause_before_a_stop();
+            }
+            Back::Pausing => {
+                if self.pause == Pause::Failed {
+                    self.leave_in_pre_copy();
+                }
+                self.stage = Stage::Back(Back::Grace);
                 self.ask_grace();
             }
             Back::Grace => {
@@ -123,6 +132,23 @@ impl Save {
                 Remedy::Leave(outcome) => (member.given_up, member.outcome) = (true, Some(outcome)),
                 _ => {}
             }
+        }
+    }
+
+    /// Where a device that works stops on its way back (libvfio-user's region leaves pre-copy through stop-copy), the
+    /// guest pauses before.
+    fn pause_before_a_stop(&mut self) {
+        self.stage = Stage::Back(Back::Pausing);
+        if self.pause == Pause::No && self.devices.iter().any(Member::stops_on_its_way_back) {
+            self.pause = Pause::Asked;
+            self.call_hook(Hook::Pause(Estimate::Known(0)));
+        }
+    }
+
+    /// The guest does not pause, so a device that would stop on its way back works on in pre-copy.
+    fn leave_in_pre_copy(&mut self) {
+        for member in self.devices.iter_mut().filter(|member| member.stops_on_its_way_back()) {
+            (member.given_up, member.outcome) = (true, Some(Outcome::Returned));
         }
     }
 

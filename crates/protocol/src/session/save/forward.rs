@@ -50,6 +50,10 @@ impl Save {
             failure.object = Some(member.id.clone());
             return self.go_back(failure);
         }
+        if let Some(member) = self.devices.iter().find(|member| !member.can_reach(State::StopCopy)) {
+            let failure = member.is_stuck(State::StopCopy);
+            return self.go_back(failure);
+        }
         self.stage = Stage::Sizing;
         for member in self.devices.iter_mut() {
             member.ask(&mut self.course, DeviceCall::DataSize, Cause::Found);
@@ -303,7 +307,7 @@ impl Save {
     pub(super) fn hooked(&mut self, hook: Hook, answer: Result<(), String>) {
         let overdue = self.hook.take().is_some_and(|(_, _, overdue)| overdue);
         if matches!(hook, Hook::Pause(_)) {
-            self.pause = Pause::Settled;
+            self.pause = if answer.is_ok() { Pause::Done } else { Pause::Failed };
         }
         let Err(why) = answer else { return };
         let failure = Failure::new(Fault::Hook, format!("the hook {hook} failed: {why}"));

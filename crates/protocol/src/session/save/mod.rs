@@ -139,8 +139,12 @@ enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
     No,
+    /// The hook was called.
     Asked,
-    Settled,
+    /// It has returned, and no vCPU runs.
+    Done,
+    /// It has returned with an error.
+    Failed,
 }
 
 impl Save {
