@@ -8,6 +8,7 @@
 //! | [`group`], [`container`] | groups and type1 containers, with dirty tracking | group, container |
 //! | [`cdev`], [`iommufd`] | binding to an iommufd; address spaces, page tables and their dirty tracking | device, iommufd |
 //! | [`mapping`] | memory that devices may be given | - |
+//! | [`interruption`] | ending a call that blocks, with a signal to its thread | - |
 //! | [`layout`] | the structures and numbers themselves, on every platform | - |
 //!
 //! Calls block, are made once, and answer with the kernel's error number: what EINTR, EAGAIN or ENOTTY mean is for the
@@ -33,6 +34,8 @@ pub mod device;
 pub mod feature;
 #[cfg(target_os = "linux")]
 pub mod group;
+#[cfg(target_os = "linux")]
+pub mod interruption;
 #[cfg(target_os = "linux")]
 pub mod iommufd;
 #[cfg(all(target_os = "linux", feature = "iommufd-mock"))]
