@@ -57,6 +57,14 @@ pub fn take(_device: OwnedFd, _beside: Vec<OwnedFd>, _place: Option<&Place>) -> 
     Err(elsewhere("the descriptor"))
 }
 
+/// Chooses the signal that ends calls which do not return. Nothing is called here.
+///
+/// # Errors
+/// Always: this is not Linux.
+pub fn interrupt_with(_signal: Option<i32>) -> Result<(), KernelError> {
+    Err(elsewhere("what a signal could interrupt"))
+}
+
 pub(crate) fn open(address: &KernelAddress, _options: OpenOptions) -> Result<Opened, KernelError> {
     Err(elsewhere(&address.to_string()))
 }

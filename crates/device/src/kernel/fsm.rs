@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::thread::sleep;
 
 use rustix::io::Errno;
@@ -9,6 +10,7 @@ use vfio_migration_protocol::device::Then;
 use vfio_migration_protocol::{
     CallError, Capabilities, Device, Errno as Number, Estimate, Filled, Passport, PreCopyInfo, State, Table,
 };
+use vfio_migration_uapi::interruption::Interruption;
 
 use super::calls::{Calls, Left};
 use super::descriptor::is_out_of_descriptors;
@@ -37,6 +39,8 @@ pub(super) struct Fsm<C> {
     /// REINIT was asked for and the kernel knows it.
     reinit: bool,
     reserve: Reserve,
+    /// Each method of [`Device`] that makes calls is one request.
+    interruption: Arc<Interruption>,
 }
 
 impl<C: Calls> Fsm<C> {
@@ -54,7 +58,30 @@ impl<C: Calls> Fsm<C> {
             write_failed: None,
             reinit: false,
             reserve,
+            interruption: Arc::default(),
         }
+    }
+
+    /// Makes a call again that a signal interrupted, within a bound, unless the interruption was meant for it.
+    fn made<T>(&self, mut call: impl FnMut(&C) -> Result<T, Errno>) -> Result<T, Errno> {
+        let mut left = INTERRUPTIONS;
+        loop {
+            left -= 1;
+            match self.interruption.during(|| call(&self.calls)) {
+                Err(Errno::INTR) if left > 0 && !self.interruption.is_asked() => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn read_state(&mut self) -> Result<State, CallError> {
+        let number = self.made(C::state).map_err(|errno| self.explain("asking for the state", errno))?;
+        let state = State::from_fsm(number);
+        if !has_data(state) {
+            self.left_alone |= self.data.take().is_some();
+        }
+        self.last = Some(state);
+        Ok(state)
     }
 
     /// Sends one request that the table has a way for.
@@ -62,12 +89,12 @@ impl<C: Calls> Fsm<C> {
         let opens = self.opens(from, to);
         if to.is_pre_copy() && opens {
             // Where it is unknown (ENOTTY) or means nothing (EINVAL) the flag is not looked at.
-            self.reinit = self.calls.want_reinit().is_ok();
+            self.reinit = self.made(C::want_reinit).is_ok();
         }
         if opens {
             self.reserve.spend();
         }
-        let answer = match self.calls.set_state(to.to_fsm()) {
+        let answer = match self.interruption.during(|| self.calls.set_state(to.to_fsm())) {
             Ok(opened) => {
                 if opens {
                     self.data = opened;
@@ -130,13 +157,28 @@ impl<C: Calls> Fsm<C> {
     /// What it means that a call on the data fd failed.
     fn data_failed(&mut self, what: &str, errno: Errno) -> CallError {
         if errno != Errno::NODEV {
-            return explain(what, errno);
+            return self.explain(what, errno);
         }
-        match self.state() {
+        match self.read_state() {
             Ok(state) if !has_data(state) => reset_by_others(state),
             Ok(state) => CallError::because(Number::ENODEV, format!("{what} failed: the data fd is dead, in {state}")),
-            Err(_) => explain(what, errno),
+            Err(_) => self.explain(what, errno),
         }
+    }
+
+    /// What the kernel's numbers mean where they mean something of their own here.
+    fn explain(&self, what: &str, errno: Errno) -> CallError {
+        let number = Number::from_linux(errno.raw_os_error());
+        let why = match errno {
+            Errno::NODEV => "the device is gone, or its driver has given it up",
+            Errno::NOTCONN => "the physical function that it belongs to is gone or disabled",
+            Errno::TIMEDOUT => "the device did not answer in time",
+            Errno::INTR if self.interruption.is_asked() => "the call did not return, and was interrupted",
+            Errno::INTR => "signals interrupted every attempt",
+            Errno::AGAIN => "the device was busy at every attempt",
+            _ => return CallError::because(number, format!("{what} failed")),
+        };
+        CallError::because(number, format!("{what} failed: {why}"))
     }
 }
 
@@ -154,19 +196,15 @@ impl<C: Calls> Device for Fsm<C> {
     }
 
     fn state(&mut self) -> Result<State, CallError> {
-        let number = uninterrupted(|| self.calls.state()).map_err(|errno| explain("asking for the state", errno))?;
-        let state = State::from_fsm(number);
-        if !has_data(state) {
-            self.left_alone |= self.data.take().is_some();
-        }
-        self.last = Some(state);
-        Ok(state)
+        self.interruption.begin();
+        self.read_state()
     }
 
     fn set_state(&mut self, to: State) -> Result<(), CallError> {
+        self.interruption.begin();
         for _ in 0..INTERRUPTIONS {
             // After an interruption it may be anywhere on the way.
-            let from = self.state()?;
+            let from = self.read_state()?;
             self.refuse(from, to)?;
             if from == to {
                 return Ok(());
@@ -177,7 +215,7 @@ impl<C: Calls> Device for Fsm<C> {
                     return Err(CallError::because(Number::EIO, format!("the driver gave no data fd for {to}")));
                 }
                 Ok(()) => return Ok(()),
-                Err(Errno::INTR) => {}
+                Err(Errno::INTR) if !self.interruption.is_asked() => {}
                 Err(errno) if is_out_of_descriptors(errno) => {
                     let why = format!(
                         "no descriptor is left for the data, and the device may be in {to} without it: raise the limit \
@@ -185,16 +223,17 @@ impl<C: Calls> Device for Fsm<C> {
                     );
                     return Err(CallError::because(Number::from_linux(errno.raw_os_error()), why));
                 }
-                Err(errno) => return Err(explain(&format!("the change from {from} to {to}"), errno)),
+                Err(errno) => return Err(self.explain(&format!("the change from {from} to {to}"), errno)),
             }
         }
         Err(CallError::because(Number::EINTR, format!("signals interrupt every change to {to}")))
     }
 
     fn reset(&mut self) -> Result<(), CallError> {
+        self.interruption.begin();
         let mut left = RESETS;
         loop {
-            match uninterrupted(|| self.calls.reset()) {
+            match self.made(C::reset) {
                 // Somebody else has the device's lock for a moment.
                 Err(Errno::AGAIN) if left > 0 => {
                     left -= 1;
@@ -208,7 +247,7 @@ impl<C: Calls> Device for Fsm<C> {
                     let why = "the device has no reset that works: close it, or unbind its driver";
                     return Err(CallError::because(Number::from_linux(errno.raw_os_error()), why));
                 }
-                Err(errno) => return Err(explain("the reset", errno)),
+                Err(errno) => return Err(self.explain("the reset", errno)),
             }
         }
     }
@@ -221,7 +260,8 @@ impl<C: Calls> Device for Fsm<C> {
         }
         // Known before the read is issued: an end that was read in pre-copy is none.
         let pre_copy = self.last.is_some_and(State::is_pre_copy);
-        match uninterrupted(|| self.calls.read(data.as_fd(), &mut *into)) {
+        self.interruption.begin();
+        match self.made(|calls| calls.read(data.as_fd(), &mut *into)) {
             // hisi, qat and mtty say 0 where the others say ENOMSG.
             Ok(0) | Err(Errno::NOMSG | Errno::AGAIN) if pre_copy => Ok(Filled { len: 0, then: Then::Pause }),
             Ok(0) => Ok(Filled { len: 0, then: Then::End }),
@@ -242,7 +282,8 @@ impl<C: Calls> Device for Fsm<C> {
         if data.is_empty() {
             return Ok(0);
         }
-        let error = match uninterrupted(|| self.calls.write(fd.as_fd(), data)) {
+        self.interruption.begin();
+        let error = match self.made(|calls| calls.write(fd.as_fd(), data)) {
             Ok(0) => CallError::because(Number::EIO, "the driver takes no more data"),
             Ok(taken) => return Ok(taken),
             Err(errno) => self.data_failed("writing data", errno),
@@ -253,7 +294,8 @@ impl<C: Calls> Device for Fsm<C> {
 
     fn pre_copy_info(&mut self) -> Result<PreCopyInfo, CallError> {
         let data = self.data("ask about")?;
-        match uninterrupted(|| self.calls.left(data.as_fd())) {
+        self.interruption.begin();
+        match self.made(|calls| calls.left(data.as_fd())) {
             Ok(Left { initial, dirty, reinit }) => Ok(PreCopyInfo {
                 initial: Estimate::from_device(initial),
                 dirty: Estimate::from_device(dirty),
@@ -264,29 +306,24 @@ impl<C: Calls> Device for Fsm<C> {
     }
 
     fn data_size(&mut self) -> Result<Estimate, CallError> {
-        match uninterrupted(|| self.calls.data_size()) {
+        self.interruption.begin();
+        match self.made(C::data_size) {
             Ok(bytes) => Ok(Estimate::from_device(bytes)),
             // Kernels up to 6.1 do not know the question, some drivers have no answer.
             Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => Ok(Estimate::Unknown),
-            Err(errno) => Err(explain("asking for the size of the data", errno)),
+            Err(errno) => Err(self.explain("asking for the size of the data", errno)),
         }
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        let interruption = Arc::clone(&self.interruption);
+        Some(Arc::new(move || interruption.ask()))
     }
 }
 
 /// Whether a device has a data fd in this state.
 const fn has_data(state: State) -> bool {
     matches!(state, State::StopCopy | State::Resuming | State::PreCopy | State::PreCopyP2p)
-}
-
-/// Makes a call again that a signal interrupted, within a bound.
-fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    for _ in 1..INTERRUPTIONS {
-        match call() {
-            Err(Errno::INTR) => {}
-            answer => return answer,
-        }
-    }
-    call()
 }
 
 fn reset_by_others(state: State) -> CallError {
@@ -296,19 +333,7 @@ fn reset_by_others(state: State) -> CallError {
     )
 }
 
-/// What the kernel's numbers mean where they mean something of their own here.
-fn explain(what: &str, errno: Errno) -> CallError {
-    let number = Number::from_linux(errno.raw_os_error());
-    let why = match errno {
-        Errno::NODEV => "the device is gone, or its driver has given it up",
-        Errno::NOTCONN => "the physical function that it belongs to is gone or disabled",
-        Errno::TIMEDOUT => "the device did not answer in time",
-        Errno::INTR => "signals interrupted every attempt",
-        Errno::AGAIN => "the device was busy at every attempt",
-        _ => return CallError::because(number, format!("{what} failed")),
-    };
-    CallError::because(number, format!("{what} failed: {why}"))
-}
-
+#[cfg(test)]
+mod blocked_tests;
 #[cfg(test)]
 mod tests;

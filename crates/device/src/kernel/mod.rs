@@ -31,11 +31,13 @@ mod passed;
 mod passport;
 mod receive;
 mod reserve;
+mod signal;
 pub mod tracker;
 
 pub use descriptor::{Kind, kind};
 pub use holding::Holding;
 pub use offer::Offer;
+pub use signal::interrupt_with;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

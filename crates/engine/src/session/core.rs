@@ -44,6 +44,8 @@ struct State {
     posts: Option<Posts>,
     due: Option<Duration>,
     phase: Option<Phase>,
+    /// The way back has begun, which the clock has not seen yet.
+    returning: bool,
     record: Record,
     /// The transport is to be interrupted once the lock is open again: that calls the caller's code.
     interrupt: bool,
@@ -93,8 +95,17 @@ impl Core {
         interrupt: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
         let record = if records { Record::Early(Vec::new()) } else { Record::Off };
-        let state =
-            State { machine, posts: None, due: None, phase: None, record, interrupt: false, over: false, panic: None };
+        let state = State {
+            machine,
+            posts: None,
+            due: None,
+            phase: None,
+            returning: false,
+            record,
+            interrupt: false,
+            over: false,
+            panic: None,
+        };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -203,7 +214,7 @@ impl Core {
     }
 
     fn dispatch(&self, state: &mut State, action: Action) {
-        let State { posts: Some(posts), record, phase, machine, interrupt, .. } = state else { return };
+        let State { posts: Some(posts), record, phase, returning, machine, interrupt, .. } = state else { return };
         // A thread that is gone has panicked, which is told when it is joined.
         match action {
             Action::Call(object, call) => posts.object(object, Task::Call(call)),
@@ -265,6 +276,10 @@ impl Core {
             Action::Emit(event) => {
                 if let EventKind::Phase { phase: entered, .. } = &event.kind {
                     *phase = Some(*entered);
+                    if *entered == Phase::Returning {
+                        *returning = true;
+                        self.changed.notify_all();
+                    }
                 }
                 self.emit(record, posts, event);
             }
@@ -322,14 +337,18 @@ impl Core {
         self.sending_failed.get().cloned().unwrap_or(otherwise)
     }
 
-    /// Waits until the machine is due, or the session is over.
-    pub(super) fn sleep(&self) -> Wake {
+    /// Waits until the machine is due, or `until`, or the way back has begun, or the session is over.
+    pub(super) fn sleep(&self, until: Option<Instant>) -> Wake {
+        let until = until.map(|until| until.saturating_duration_since(self.started));
         let mut state = self.state();
         loop {
             if state.over {
                 return Wake::Over;
             }
-            let Some(due) = state.due else {
+            if std::mem::take(&mut state.returning) {
+                return Wake::Tick;
+            }
+            let Some(due) = state.due.into_iter().chain(until).min() else {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };

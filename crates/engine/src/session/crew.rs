@@ -1,10 +1,12 @@
 //! The thread of the session itself: it keeps the machine's time, and at the end it sees everybody off.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use vfio_migration_protocol::event::Phase;
 use vfio_migration_protocol::session::{Ending, Input};
 use vfio_migration_protocol::{Outcome, Tracker};
 
@@ -12,14 +14,22 @@ use super::caught::caught;
 use super::control::{Finished, FinishedDevice};
 use super::core::{Core, Wake};
 use super::parts::Hooks;
+use super::under_way::UnderWay;
 use super::workers::Moved;
 use crate::Error;
+
+/// How long a read or a write of data that nobody wants any more may still take.
+const DATA_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Every thread of a session.
 pub(super) struct Crew {
     pub(super) objects: Vec<Hand>,
     pub(super) trackers: Vec<JoinHandle<Option<Box<dyn Tracker>>>>,
     pub(super) hooks: JoinHandle<Option<Hooks>>,
+    /// What the devices' workers are doing, where that can be interrupted.
+    pub(super) under_way: Vec<Arc<UnderWay>>,
+    /// How long a call may take before it is.
+    pub(super) deadline: Duration,
     pub(super) sending: JoinHandle<()>,
     pub(super) receiving: Option<JoinHandle<()>>,
     /// Closes when both threads of the transport have ended.
@@ -37,10 +47,13 @@ pub(super) struct Hand {
 impl Crew {
     /// Runs until the session is over and every thread has ended.
     pub(super) fn run(self, core: &Core) -> Finished {
-        while let Wake::Tick = core.sleep() {
+        let mut look_again = None;
+        while let Wake::Tick = core.sleep(look_again) {
+            // A call that is overdue is told before it is interrupted.
             core.input(Input::Tick);
+            look_again = self.interrupt(core.phase());
         }
-        let Self { objects, trackers, hooks, sending, receiving, ended, linger } = self;
+        let Self { objects, trackers, hooks, sending, receiving, ended, linger, .. } = self;
         // The last message must not be lost with the socket: it is sent, that direction is closed, and the other end's
         // close is awaited.
         if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(linger) {
@@ -57,6 +70,14 @@ impl Crew {
             Ok(ending) => finished(ending, objects, trackers),
             Err(panic) => resume_unwind(panic),
         }
+    }
+
+    /// Interrupts calls that have taken too long. Answers when to look again.
+    fn interrupt(&self, phase: Option<Phase>) -> Option<Instant> {
+        // On the way back nobody wants what is still being read or written.
+        let data = if phase == Some(Phase::Returning) { DATA_PATIENCE.min(self.deadline) } else { self.deadline };
+        let now = Instant::now();
+        self.under_way.iter().filter_map(|call| call.interrupt_late(now, self.deadline, data)).min()
     }
 }
 

@@ -21,6 +21,7 @@ use super::outbox::{Outbox, Posting};
 use super::outgoing::{Carrier, Outgoing};
 use super::parts::{Hooks, Part, Parts};
 use super::pool::Pool;
+use super::under_way::UnderWay;
 use super::workers::{self, Moved, Task, Worker};
 use crate::transport::{Inlet, Link, Outlet};
 use crate::{Code, Error, RestoreSettings, Sink, Source};
@@ -36,7 +37,7 @@ pub(crate) fn start_save(
 ) -> Result<Session, Error> {
     options.mode = sink.mode();
     let (mode, depth, records) = (options.mode, options.depth, !options.no_events);
-    let linger = LINGER.min(options.deadline);
+    let deadline = options.deadline;
     let machine = Save::new(options, random()?, parts.to_save())?;
     let pool = Arc::new(Pool::new(depth));
     let Link { outlet, inlet, interrupt } = sink.into_link();
@@ -57,7 +58,7 @@ pub(crate) fn start_save(
         core,
         parts,
         hooks,
-        Wire { outlet, mode, back: Some(back), outbox: Posting(Arc::new(Outbox::new())), linger },
+        Wire { outlet, mode, back: Some(back), outbox: Posting(Arc::new(Outbox::new())), deadline },
         receiving,
     )
 }
@@ -74,8 +75,7 @@ pub(crate) fn start_restore(
         return Err(Error::usage(format!("the depth is {depth} and must be 1 to {MAX_DEPTH}")));
     }
     let Link { outlet, inlet, interrupt } = source.into_link();
-    // Nobody waits for the close of what cannot be answered.
-    let linger = if outlet.is_some() { LINGER.min(options.deadline) } else { Duration::ZERO };
+    let deadline = options.deadline;
     let machine = Restore::new(options, parts.to_restore())?;
     let pool = Arc::new(Pool::new(depth));
     let machine = Machine::Restore(Box::new(machine));
@@ -96,7 +96,7 @@ pub(crate) fn start_restore(
             Builder::new().name("vfio-receive".into()).spawn(run).map(Some)
         }
     };
-    let wire = Wire { outlet, mode: Mode::Connected, back: None, outbox: Posting(outbox), linger };
+    let wire = Wire { outlet, mode: Mode::Connected, back: None, outbox: Posting(outbox), deadline };
     threads.go(core, parts, hooks, wire, receiving)
 }
 
@@ -106,21 +106,24 @@ struct Wire {
     mode: Mode,
     back: Option<Sender<vfio_migration_protocol::stream::BackKey>>,
     outbox: Posting,
-    linger: Duration,
+    /// Of every call.
+    deadline: Duration,
 }
 
 /// The workers, which own nothing yet.
 struct Threads {
     pool: Arc<Pool>,
     objects: Vec<Worker<Moved, Task>>,
+    under_way: Vec<Arc<UnderWay>>,
     trackers: Vec<Worker<Box<dyn Tracker>, TrackerCall>>,
     hooks: Worker<Hooks, Hook>,
 }
 
 impl Threads {
     fn start(core: &Arc<Core>, pool: &Arc<Pool>, parts: &Parts) -> Result<Self, Error> {
-        let objects = (0..).zip(&parts.objects).map(|(index, _)| {
-            let serve = workers::object(Object(index), Arc::clone(core), Arc::clone(pool));
+        let under_way: Vec<_> = parts.objects.iter().map(|part| Arc::new(UnderWay::new(part.interrupter()))).collect();
+        let objects = (0..).zip(&under_way).map(|(index, under_way)| {
+            let serve = workers::object(Object(index), Arc::clone(core), Arc::clone(pool), Arc::clone(under_way));
             Worker::start("vfio-object", serve)
         });
         let objects = objects.collect::<io::Result<_>>().map_err(|error| no_thread(&error))?;
@@ -129,7 +132,7 @@ impl Threads {
             .map(|(index, _)| Worker::start("vfio-tracker", workers::tracker(TrackerIndex(index), Arc::clone(core))));
         let trackers = trackers.collect::<io::Result<_>>().map_err(|error| no_thread(&error))?;
         let hooks = Worker::start("vfio-hooks", workers::hooks(Arc::clone(core))).map_err(|error| no_thread(&error))?;
-        Ok(Self { pool: Arc::clone(pool), objects, trackers, hooks })
+        Ok(Self { pool: Arc::clone(pool), objects, under_way, trackers, hooks })
     }
 
     /// Starts the rest; only when every thread stands do they get what they own.
@@ -141,7 +144,9 @@ impl Threads {
         wire: Wire,
         receiving: impl FnOnce(&Arc<Core>, Sender<()>) -> io::Result<Option<JoinHandle<()>>>,
     ) -> Result<Session, Error> {
-        let Wire { outlet, mode, back, outbox, linger } = wire;
+        let Wire { outlet, mode, back, outbox, deadline } = wire;
+        // Nobody waits for the close of what cannot be answered.
+        let linger = if outlet.is_some() { LINGER.min(deadline) } else { Duration::ZERO };
         let (done, ended) = channel::<()>();
         let outgoing = Outgoing { core: Arc::clone(&core), pool: self.pool, outlet, mode, back };
         let (sending_done, sends) = (done.clone(), Arc::clone(&outbox.0));
@@ -183,7 +188,17 @@ impl Threads {
         }
         let (hook, hooking) = self.hooks.own(std::mem::take(hooks));
         posts.hooks = hook;
-        let crew = Crew { objects: hands, trackers: tracking, hooks: hooking, sending, receiving, ended, linger };
+        let crew = Crew {
+            objects: hands,
+            trackers: tracking,
+            hooks: hooking,
+            under_way: self.under_way,
+            deadline,
+            sending,
+            receiving,
+            ended,
+            linger,
+        };
         crew_for.send(crew).map_err(|_| Error::new(Code::Host, "the session's own thread has ended"))?;
         core.begin(posts);
         Ok(Session::new(core, driver))

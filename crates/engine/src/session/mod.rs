@@ -21,6 +21,7 @@ mod outbox;
 mod outgoing;
 mod parts;
 mod pool;
+mod under_way;
 mod workers;
 
 pub use control::{Control, Finished, FinishedDevice, Session};

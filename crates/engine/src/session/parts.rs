@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use vfio_migration_protocol::session::{RestoreObject, SaveObject, TrackerIndex};
 use vfio_migration_protocol::{Device, Estimate, Memory, Outcome, Tracker};
@@ -73,6 +74,16 @@ impl Parts {
             Part::Memory { .. } => None,
         };
         self.objects.into_iter().filter_map(device).collect()
+    }
+}
+
+impl Part {
+    /// A way to make a blocked call of it return, if it has one.
+    pub(super) fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        match self {
+            Self::Device { device, .. } => device.interrupter(),
+            Self::Memory { .. } => None,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::caught::caught;
 use super::core::Core;
 use super::parts::Hooks;
 use super::pool::Pool;
+use super::under_way::{UnderWay, Wanted};
 
 /// A thread that owns something and serves one task after the other until nobody can ask any more.
 pub(super) struct Worker<R, T> {
@@ -77,16 +78,26 @@ pub(super) enum Task {
 }
 
 /// Serves an object's calls.
-pub(super) fn object(object: Object, core: Arc<Core>, pool: Arc<Pool>) -> impl FnMut(&mut Moved, Task, Haste) + Send {
+pub(super) fn object(
+    object: Object,
+    core: Arc<Core>,
+    pool: Arc<Pool>,
+    under_way: Arc<UnderWay>,
+) -> impl FnMut(&mut Moved, Task, Haste) + Send {
     let mut put_off = 0;
     move |moved, task, haste| {
         let input = match task {
-            Task::Call(call) => Input::Called(object, call, guarded(|| make(moved, call))),
+            Task::Call(call) => {
+                let answer = under_way.during(Wanted::Always, || guarded(|| make(moved, call)));
+                Input::Called(object, call, answer)
+            }
             Task::Fill { chunk, offset, len } => {
-                Input::Filled(object, chunk, guarded(|| fill(moved, &pool, chunk, offset, len)))
+                let read = || guarded(|| fill(moved, &pool, chunk, offset, len));
+                Input::Filled(object, chunk, under_way.during(Wanted::OnTheWayForward, read))
             }
             Task::Place { chunk, offset, len, segment_end } => {
-                Input::Placed(object, chunk, guarded(|| place(moved, &pool, chunk, offset, len, segment_end)))
+                let write = || guarded(|| place(moved, &pool, chunk, offset, len, segment_end));
+                Input::Placed(object, chunk, under_way.during(Wanted::OnTheWayForward, write))
             }
         };
         // An acknowledgement may wait for the next, which is under way: that spares both ends half of the wake-ups.

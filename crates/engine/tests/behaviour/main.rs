@@ -3,6 +3,7 @@
 mod relay;
 mod scene;
 
+mod a_blocked_call_is_interrupted;
 mod a_cut_connection_leaves_one_owner;
 mod a_silent_peer_is_given_up;
 mod cancelling_brings_everything_back;

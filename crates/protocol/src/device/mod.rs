@@ -8,6 +8,8 @@ pub use bitmap::{Bitmap, Runs};
 pub use errno::{CallError, Errno, NotAnErrno};
 pub use memory::{IovaRange, Memory, Tracker};
 
+use std::sync::Arc;
+
 use crate::{Capabilities, Estimate, Passport, State, Table};
 
 /// What came of one read of a device's data.
@@ -96,6 +98,13 @@ pub trait Device: Send {
 
     /// Asks how many bytes stop-copy would give: an estimate, unknown where the device cannot say.
     fn data_size(&mut self) -> Result<Estimate, CallError>;
+
+    /// A way for other threads to make the call that is under way answer early, with EINTR, if the backend has one. It does
+    /// not block. A call that is just about to block may miss it, so it is made again until the call has returned; where
+    /// no call is under way it does nothing. Data that the call was moving may be lost.
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        None
+    }
 
     /// How often the device was reset since it was made, where it counts that itself.
     fn resets(&self) -> Option<u64> {
