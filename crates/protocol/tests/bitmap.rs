@@ -77,6 +77,11 @@ fn it_does_what_a_list_of_booleans_does() {
                         let marks = (from..from + count).map(bit);
                         plain.iter_mut().skip(at(page)).zip(marks).for_each(|(marked, mark)| *marked |= mark);
                     }
+                    11 if dice.roll(2) == 0 => {
+                        let count = dice.roll(pages + 70);
+                        bitmap.clear_run(page, count);
+                        plain.iter_mut().skip(at(page)).take(at(count)).for_each(|marked| *marked = false);
+                    }
                     11 => {
                         let listed: Vec<u64> = bitmap.runs().flat_map(|(first, count)| first..first + count).collect();
                         let expected: Vec<u64> = (0..pages).filter(|one| plain[at(*one)]).collect();
@@ -98,6 +103,54 @@ fn it_does_what_a_list_of_booleans_does() {
                 same(&bitmap, &plain, &what);
             }
         }
+    }
+}
+
+/// The runs of a list of booleans, one at a time.
+fn plain_runs(plain: &[bool], from: u64) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for page in (from..plain.len() as u64).filter(|page| plain[at(*page)]) {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == page => *count += 1,
+            _ => runs.push((page, 1)),
+        }
+    }
+    runs
+}
+
+#[test]
+fn runs_are_those_of_a_list_of_booleans_however_long_they_are() {
+    for seed in 0..300 {
+        let mut dice = Dice(seed);
+        let mut plain = Vec::new();
+        // Runs shorter and longer than a word, and than the eight words that are looked at as one.
+        while plain.len() < 4000 {
+            let length = [1, 2, 63, 64, 65, 511, 512, 513, 700][at(dice.roll(9))];
+            let marked = dice.roll(2) == 0;
+            plain.extend(std::iter::repeat_n(marked, at(dice.roll(length) + 1)));
+        }
+        plain.truncate(at(3000 + dice.roll(1000)));
+        let pages = plain.len() as u64;
+        let mut bitmap = Bitmap::new(pages);
+        for (page, _) in (0..).zip(&plain).filter(|(_, marked)| **marked) {
+            bitmap.set(page);
+        }
+        if let (Some(last), beyond @ 1..) = (bitmap.words_mut().last_mut(), pages % 64) {
+            *last |= dice.roll(u64::MAX) << beyond;
+        }
+        assert_eq!(bitmap.runs().collect::<Vec<_>>(), plain_runs(&plain, 0), "seed {seed}");
+        for from in [dice.roll(pages), dice.roll(pages + 200), pages - 1, pages, u64::MAX] {
+            assert_eq!(
+                bitmap.runs_from(from).collect::<Vec<_>>(),
+                plain_runs(&plain, from),
+                "seed {seed}, {from} of {pages}"
+            );
+            let expected = (from..pages).find(|page| plain[at(*page)]);
+            assert_eq!(bitmap.next(from), expected, "seed {seed}, {from} of {pages}");
+        }
+        let mut runs = bitmap.runs();
+        runs.by_ref().for_each(drop);
+        assert_eq!(runs.next(), None, "the end stays the end");
     }
 }
 
@@ -169,6 +222,7 @@ fn count_and_emptiness_ignore_bits_beyond_the_last_page() {
         *kernel.words_mut().last_mut().expect("one word at least") = !0 << (pages % 64);
         assert_eq!((kernel.count(), kernel.is_empty()), (0, true), "{pages} pages, and a tracker that sets more");
         assert_eq!(kernel.runs().next(), None);
+        assert!(kernel.to_words().iter().all(|word| *word == 0));
     }
 }
 

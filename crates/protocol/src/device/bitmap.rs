@@ -1,3 +1,5 @@
+use super::runs::{Runs, leading};
+
 /// One bit a page. The layout is the kernel's: word i / 64, bit i % 64.
 ///
 /// ```
@@ -27,6 +29,18 @@ impl Bitmap {
     /// How many pages it covers.
     pub const fn pages(&self) -> u64 {
         self.pages
+    }
+
+    /// The words. Bits beyond the last page mean nothing.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// A copy of the words, without bits beyond the last page.
+    pub fn to_words(&self) -> Vec<u64> {
+        let mut copy = self.clone();
+        copy.trim();
+        copy.words
     }
 
     /// The words, for the kernel or a peer to set bits in. Bits beyond the last page are ignored.
@@ -83,15 +97,18 @@ impl Bitmap {
 
     /// The first marked page at or after `from`.
     pub fn next(&self, from: u64) -> Option<u64> {
-        let mut page = from;
-        while page < self.pages {
-            let rest = self.words[word(page)] >> (page % 64);
-            if rest != 0 {
-                return Some(page + u64::from(rest.trailing_zeros())).filter(|found| *found < self.pages);
-            }
-            page = (page / 64 + 1) * 64;
+        if from >= self.pages {
+            return None;
         }
-        None
+        let first = word(from);
+        let rest = self.words[first] >> (from % 64);
+        let page = if rest != 0 {
+            from + u64::from(rest.trailing_zeros())
+        } else {
+            let marked = first + 1 + leading(&self.words[first + 1..], 0);
+            marked as u64 * 64 + u64::from(self.words.get(marked)?.trailing_zeros())
+        };
+        Some(page).filter(|found| *found < self.pages)
     }
 
     /// Takes the first run of at most `most` marked pages at or after `from`: clears it, and returns its first page
@@ -108,13 +125,18 @@ impl Bitmap {
             }
         }
         let count = end.min(limit) - first;
-        self.each_word(first, count, |word, mask| *word &= !mask);
+        self.clear_run(first, count);
         Some((first, count))
     }
 
     /// Marks `count` pages from `first` on. Pages beyond the end are ignored.
     pub fn set_run(&mut self, first: u64, count: u64) {
         self.each_word(first, count, |word, mask| *word |= mask);
+    }
+
+    /// Clears the marks of `count` pages from `first` on. Pages beyond the end are ignored.
+    pub fn clear_run(&mut self, first: u64, count: u64) {
+        self.each_word(first, count, |word, mask| *word &= !mask);
     }
 
     /// Marks what `words` mark, which are another piece of the same memory: page `at` is their bit `from`, and so on for
@@ -138,9 +160,21 @@ impl Bitmap {
     }
 
     /// All runs of marked pages in order, as long as they are: first page and length in pages. Read at the speed of
-    /// memory where few are marked.
+    /// memory where few are marked, or few are not.
     pub fn runs(&self) -> Runs<'_> {
-        Runs { words: self.words.iter(), pages: self.pages, base: 0, edges: 0, last: 0, start: None }
+        self.runs_from(0)
+    }
+
+    /// As [`runs`](Self::runs), of the pages from `from` on.
+    ///
+    /// ```
+    /// use vfio_migration_protocol::Bitmap;
+    /// let mut dirty = Bitmap::new(100);
+    /// dirty.set_run(10, 60);
+    /// assert_eq!(dirty.runs_from(12).next(), Some((12, 58)));
+    /// ```
+    pub fn runs_from(&self, from: u64) -> Runs<'_> {
+        Runs::new(&self.words, self.pages, from)
     }
 
     /// Shows every word in which pages of a run lie, with a bit set for each of them.
@@ -171,45 +205,4 @@ fn two_words(words: &[u64], bit: u64) -> u64 {
     let at = |index: usize| words.get(index).copied().unwrap_or(0);
     let low = at(index) >> shift;
     if shift == 0 { low } else { low | at(index + 1) << (64 - shift) }
-}
-
-/// The runs of marked pages of a [`Bitmap`], by [`Bitmap::runs`].
-#[derive(Clone, Debug)]
-pub struct Runs<'a> {
-    words: core::slice::Iter<'a, u64>,
-    pages: u64,
-    /// The page behind those of the current word.
-    base: u64,
-    /// A bit for each page of the current word that is marked otherwise than the one before it, and not yet seen.
-    edges: u64,
-    /// How the last page of the current word is marked.
-    last: u64,
-    /// Where the run began that has not ended yet.
-    start: Option<u64>,
-}
-
-impl Iterator for Runs<'_> {
-    type Item = (u64, u64);
-
-    fn next(&mut self) -> Option<(u64, u64)> {
-        loop {
-            while self.edges == 0 {
-                let Some(word) = self.words.next() else {
-                    let first = self.start.take().filter(|first| *first < self.pages)?;
-                    return Some((first, self.pages - first));
-                };
-                self.edges = word ^ (word << 1 | self.last);
-                self.last = word >> 63;
-                self.base += 64;
-            }
-            let page = self.base - 64 + u64::from(self.edges.trailing_zeros());
-            self.edges &= self.edges - 1;
-            match self.start.take() {
-                None => self.start = Some(page),
-                // Bits beyond the last page are a tracker's own affair.
-                Some(first) if first < self.pages => return Some((first, page.min(self.pages) - first)),
-                Some(_) => return None,
-            }
-        }
-    }
 }

@@ -3,10 +3,12 @@
 mod bitmap;
 mod errno;
 mod memory;
+mod runs;
 
-pub use bitmap::{Bitmap, Runs};
+pub use bitmap::Bitmap;
 pub use errno::{CallError, Errno, NotAnErrno};
 pub use memory::{IovaRange, Memory, Tracker};
+pub use runs::Runs;
 
 use std::sync::Arc;
 
