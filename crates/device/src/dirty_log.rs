@@ -2,6 +2,8 @@ use core::fmt;
 
 use vfio_migration_protocol::{Bitmap, CallError, Errno, IovaRange, Tracker};
 
+use crate::DirtyPages;
+
 /// What a device's trackers report together: which addresses were written to.
 ///
 /// It starts them, and stops them when it is stopped or dropped. Once a tracker could not be read the log is lost:
@@ -16,20 +18,25 @@ use vfio_migration_protocol::{Bitmap, CallError, Errno, IovaRange, Tracker};
 /// let mut log = DirtyLog::start(&mut opened.trackers, vec![all], 4096)?;
 /// let model = opened.model.ok_or("a model has a handle")?;
 /// model.guest().resume();
-/// let mut written = Vec::new();
-/// while written.is_empty() {
-///     written = log.drain(None)?;
-/// }
-/// assert!(written.windows(2).all(|pair| pair[0].iova + pair[0].length < pair[1].iova));
-/// opened.trackers = log.stop()?;
+/// while log.drain(None)?.count() == 0 {}
+/// let (trackers, stopped) = log.stop();
+/// opened.trackers = trackers;
+/// stopped?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct DirtyLog {
     /// Each with the size of its pages.
     trackers: Vec<(Box<dyn Tracker>, u64)>,
-    ranges: Vec<IovaRange>,
+    watched: Vec<Watched>,
     /// A tracker failed: what was read and cleared for that call is gone.
     lost: Option<CallError>,
+}
+
+/// A range that is watched.
+struct Watched {
+    range: IovaRange,
+    /// Pages that were read and given back.
+    returned: Option<Bitmap>,
 }
 
 impl DirtyLog {
@@ -61,27 +68,68 @@ impl DirtyLog {
                 }
             }
         }
-        Ok(Self { trackers: trackers.drain(..).zip(sizes).collect(), ranges, lost: None })
+        let watched = ranges.into_iter().map(|range| Watched { range, returned: None });
+        Ok(Self { trackers: trackers.drain(..).zip(sizes).collect(), watched: watched.collect(), lost: None })
     }
 
-    /// The size of the pages in which it reports, in bytes: the largest of all trackers.
+    /// The size of the pages in which it is read, in bytes: the largest of all trackers. What it reports may be in smaller
+    /// ones ([`DirtyPages::page_size`]).
     pub fn page_size(&self) -> u64 {
         self.trackers.iter().map(|(_, size)| *size).max().unwrap_or(0)
     }
 
-    /// Reads and clears what was written since the last time, in ascending order and merged. `window` leaves the rest for
-    /// later; a type1 container refuses one that cuts a mapping in two.
+    /// Why it is lost, once it is.
+    pub const fn lost(&self) -> Option<&CallError> {
+        self.lost.as_ref()
+    }
+
+    /// Reads and clears what was written since the last time. `window` leaves the rest for later; a type1 container
+    /// refuses one that cuts a mapping in two.
     ///
     /// # Errors
     /// `EINVAL` for a window that cuts a page of [`page_size`](Self::page_size) in two: nothing was read then. Whatever a
     /// tracker says, from then on.
-    pub fn drain(&mut self, window: Option<IovaRange>) -> Result<Vec<IovaRange>, CallError> {
+    pub fn drain(&mut self, window: Option<IovaRange>) -> Result<DirtyPages, CallError> {
         if let Some(error) = &self.lost {
             return Err(error.clone());
         }
+        let parts = self.parts(window)?;
+        let read = self.read(&parts);
+        if let Err(error) = &read {
+            self.lost = Some(error.clone());
+        }
+        read
+    }
+
+    /// As [`drain`](Self::drain), of a window that has one bitmap: all of it is watched, as one range.
+    ///
+    /// # Errors
+    /// As [`drain`](Self::drain), and `EINVAL` for a window that is not within one range.
+    pub fn snapshot(&mut self, window: IovaRange) -> Result<DirtyPages, CallError> {
+        if self.lost.is_none() && self.parts(Some(window))?.first() != Some(&window) {
+            let why = format!("{} bytes at {:#x} are not within one range of the log", window.length, window.iova);
+            return Err(CallError::because(Errno::EINVAL, why));
+        }
+        self.drain(Some(window))
+    }
+
+    /// Gives back what was read from the address `from` on, for the next time: whoever read it has no use for it after all.
+    pub fn give_back(&mut self, pages: &DirtyPages, from: u64) {
+        let size = self.smallest_page();
+        for range in pages.ranges_from(from) {
+            for Watched { range: watched, returned } in &mut self.watched {
+                let Some(part) = overlap(*watched, range) else { continue };
+                let returned = returned.get_or_insert_with(|| Bitmap::new(watched.length.div_ceil(size)));
+                returned.set_run((part.iova - watched.iova) / size, part.length.div_ceil(size));
+            }
+        }
+    }
+
+    /// The parts of the watched ranges that lie in a window.
+    fn parts(&self, window: Option<IovaRange>) -> Result<Vec<IovaRange>, CallError> {
         let size = self.page_size();
-        let mut parts = Vec::with_capacity(self.ranges.len());
-        for range in &self.ranges {
+        let mut parts = Vec::with_capacity(self.watched.len());
+        for Watched { range, .. } in &self.watched {
             let Some(part) = window.map_or(Some(*range), |window| overlap(*range, window)) else { continue };
             let ends_within = part.iova + part.length < range.iova + range.length;
             // The other half of the page would be cleared without having been told.
@@ -91,39 +139,57 @@ impl DirtyLog {
             }
             parts.push(part);
         }
-        let written = self.read(&parts);
-        if let Err(error) = &written {
-            self.lost = Some(error.clone());
-        }
-        written
+        Ok(parts)
     }
 
-    fn read(&mut self, parts: &[IovaRange]) -> Result<Vec<IovaRange>, CallError> {
-        let mut written = Vec::new();
+    fn read(&mut self, parts: &[IovaRange]) -> Result<DirtyPages, CallError> {
+        let size = self.smallest_page();
+        let mut read = Vec::with_capacity(parts.len());
         for part in parts {
-            for (tracker, size) in &mut self.trackers {
-                let mut pages = Bitmap::new(part.length.div_ceil(*size));
-                tracker.report(*part, &mut pages)?;
-                let mut at = 0;
-                while let Some((first, count)) = pages.take_run(at, u64::MAX) {
-                    at = first + count;
-                    let begin = first * *size;
-                    let length = (count * *size).min(part.length - begin);
-                    written.push(IovaRange { iova: part.iova + begin, length });
+            let mut pages = Bitmap::new(part.length.div_ceil(size));
+            for (tracker, own) in &mut self.trackers {
+                if *own == size {
+                    // Trackers only ever set bits.
+                    tracker.report(*part, &mut pages)?;
+                    continue;
                 }
+                let mut larger = Bitmap::new(part.length.div_ceil(*own));
+                tracker.report(*part, &mut larger)?;
+                let times = *own / size;
+                larger.runs().for_each(|(first, count)| pages.set_run(first * times, count * times));
+            }
+            self.take_returned(*part, &mut pages);
+            read.push((*part, pages));
+        }
+        Ok(DirtyPages::new(size, read))
+    }
+
+    /// Moves what was given back of a part to the bits of its pages.
+    fn take_returned(&mut self, part: IovaRange, pages: &mut Bitmap) {
+        let size = self.smallest_page();
+        for Watched { range, returned } in &mut self.watched {
+            let (Some(bits), Some(part)) = (returned.as_mut(), overlap(*range, part)) else { continue };
+            let (first, count) = ((part.iova - range.iova) / size, part.length.div_ceil(size));
+            pages.merge_at(0, bits.words(), first, count);
+            bits.clear_run(first, count);
+            if bits.is_empty() {
+                *returned = None;
             }
         }
-        Ok(merged(written))
+    }
+
+    fn smallest_page(&self) -> u64 {
+        self.trackers.iter().map(|(_, size)| *size).min().unwrap_or(1)
     }
 
     /// Stops all trackers and gives them back.
     ///
     /// # Errors
     /// What the first tracker says that does not stop; all of them were told to.
-    pub fn stop(mut self) -> Result<Vec<Box<dyn Tracker>>, CallError> {
+    pub fn stop(mut self) -> (Vec<Box<dyn Tracker>>, Result<(), CallError>) {
         let mut trackers: Vec<_> = std::mem::take(&mut self.trackers).into_iter().map(|(tracker, _)| tracker).collect();
         let answers: Vec<_> = trackers.iter_mut().map(|tracker| tracker.stop()).collect();
-        answers.into_iter().collect::<Result<(), _>>().map(|()| trackers)
+        (trackers, answers.into_iter().collect())
     }
 }
 
@@ -137,9 +203,10 @@ impl Drop for DirtyLog {
 impl fmt::Debug for DirtyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trackers = self.trackers.len();
+        let ranges: Vec<_> = self.watched.iter().map(|watched| watched.range).collect();
         f.debug_struct("DirtyLog")
             .field("trackers", &trackers)
-            .field("ranges", &self.ranges)
+            .field("ranges", &ranges)
             .field("lost", &self.lost)
             .finish()
     }
@@ -168,21 +235,6 @@ fn overlap(one: IovaRange, other: IovaRange) -> Option<IovaRange> {
     let iova = one.iova.max(other.iova);
     let end = (one.iova + one.length).min(other.iova.saturating_add(other.length));
     (iova < end).then(|| IovaRange { iova, length: end - iova })
-}
-
-/// In ascending order, with those joined that touch or overlap.
-fn merged(mut ranges: Vec<IovaRange>) -> Vec<IovaRange> {
-    ranges.sort_unstable_by_key(|range| range.iova);
-    let mut merged: Vec<IovaRange> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.iova <= last.iova + last.length => {
-                last.length = last.length.max(range.iova + range.length - last.iova);
-            }
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 #[cfg(test)]
@@ -225,6 +277,75 @@ mod tests {
         vec![Box::new(one), Box::new(Fixed(sizes[1], vec![1], Arc::clone(log)))]
     }
 
+    fn drained(log: &mut DirtyLog, window: Option<IovaRange>) -> Vec<IovaRange> {
+        log.drain(window).unwrap().ranges().collect()
+    }
+
+    /// Reports each of these pages of 4096 bytes once, wherever the reported range begins.
+    struct Once(Vec<u64>);
+
+    impl Tracker for Once {
+        fn start(&mut self, _: &[IovaRange], _: u64) -> Result<u64, CallError> {
+            Ok(0x1000)
+        }
+
+        fn report(&mut self, range: IovaRange, into: &mut Bitmap) -> Result<(), CallError> {
+            let within = |page: &mut u64| (range.iova..range.iova + range.length).contains(&(*page * 0x1000));
+            self.0.extract_if(.., within).for_each(|page| into.set(page - range.iova / 0x1000));
+            Ok(())
+        }
+
+        fn stop(&mut self) -> Result<(), CallError> {
+            Err(CallError::new(Errno::EIO))
+        }
+    }
+
+    fn once(pages: &[u64], ranges: &[IovaRange]) -> DirtyLog {
+        DirtyLog::start(&mut vec![Box::new(Once(pages.to_vec()))], ranges.to_vec(), 0x1000).unwrap()
+    }
+
+    #[test]
+    fn ranges_that_touch_are_one_wherever_what_is_watched_was_cut() {
+        let mut log = once(&[1, 2, 3, 4, 9], &[range(0x3000, 0x3000), range(0, 0x3000), range(0x8000, 0x2000)]);
+        let pages = log.drain(None).unwrap();
+        assert_eq!(pages.count(), 5);
+        assert_eq!(pages.ranges().collect::<Vec<_>>(), [range(0x1000, 0x4000), range(0x9000, 0x1000)]);
+        assert_eq!(pages.ranges_from(0x3000).collect::<Vec<_>>(), [range(0x3000, 0x2000), range(0x9000, 0x1000)]);
+        assert_eq!(pages.ranges_from(0x5000).collect::<Vec<_>>(), [range(0x9000, 0x1000)]);
+        assert_eq!(pages.ranges_from(0xa000).next(), None);
+        assert_eq!(drained(&mut log, None), []);
+    }
+
+    #[test]
+    fn what_is_given_back_is_read_again_once() {
+        let mut log = once(&[1, 2, 3, 4, 70, 200], &[range(0, 0x3000), range(0x3000, 0x10_0000)]);
+        let pages = log.drain(None).unwrap();
+        log.give_back(&pages, 0x3000);
+        assert_eq!(drained(&mut log, Some(range(0, 0x3000))), []);
+        // Another part of it, that begins elsewhere.
+        let later = log.drain(Some(range(0x4_0000, 0x9_0000))).unwrap();
+        assert_eq!(later.ranges().collect::<Vec<_>>(), [range(0x4_6000, 0x1000), range(0xc_8000, 0x1000)]);
+        log.give_back(&later, 0xc_8000);
+        let rest = [range(0x3000, 0x2000), range(0xc_8000, 0x1000)];
+        assert_eq!(drained(&mut log, None), rest);
+        assert_eq!(drained(&mut log, None), []);
+    }
+
+    #[test]
+    fn a_snapshot_is_of_one_range() {
+        let mut log = once(&[1, 5], &[range(0, 0x3000), range(0x4000, 0x4000)]);
+        for outside in [range(0, 0x5000), range(0x2000, 0x2000), range(0x4800, 0x1000), range(0x10_0000, 0x1000)] {
+            assert_eq!(log.snapshot(outside).unwrap_err().errno, Errno::EINVAL, "{outside:?}");
+        }
+        let pages = log.snapshot(range(0x5000, 0x2000)).unwrap();
+        let bitmaps: Vec<_> = pages.bitmaps().map(|(range, pages)| (range, pages.words().to_vec())).collect();
+        assert_eq!(bitmaps, [(range(0x5000, 0x2000), vec![1])]);
+        assert_eq!(drained(&mut log, None), [range(0x1000, 0x1000)], "only the window was read");
+        // What did not stop is given back all the same.
+        let (trackers, stopped) = log.stop();
+        assert_eq!((trackers.len(), stopped.unwrap_err().errno), (1, Errno::EIO));
+    }
+
     #[test]
     fn what_all_trackers_say_is_one_ascending_list() {
         let log = Arc::default();
@@ -234,15 +355,17 @@ mod tests {
         assert_eq!((both.len(), dirty.page_size()), (0, 0x2000));
         // Pages 0, 1 and 5 of one; page 1 of the other, twice as large, joins them.
         let each = |iova| [range(iova, 0x4000), range(iova + 0x5000, 0x1000)];
-        assert_eq!(dirty.drain(None).unwrap(), [each(0), each(0x20_0000)].concat());
+        assert_eq!(drained(&mut dirty, None), [each(0), each(0x20_0000)].concat());
+        assert_eq!(dirty.drain(None).unwrap().page_size(), 0x1000, "the smaller one says more");
         // A window cuts off what lies beyond it, but no page of any tracker.
-        assert_eq!(dirty.drain(Some(range(0x20_0000, 0x2000))).unwrap(), [range(0x20_0000, 0x2000)]);
-        assert_eq!(dirty.drain(Some(range(0x20_0000, 0x10_0000))).unwrap(), each(0x20_0000));
+        assert_eq!(drained(&mut dirty, Some(range(0x20_0000, 0x2000))), [range(0x20_0000, 0x2000)]);
+        assert_eq!(drained(&mut dirty, Some(range(0x20_0000, 0x10_0000))), each(0x20_0000));
         for cuts in [range(0x1000, 0x1000), range(0x20_0000, 0x3000)] {
             assert_eq!(dirty.drain(Some(cuts)).unwrap_err().errno, Errno::EINVAL, "{cuts:?}");
         }
-        assert_eq!(dirty.drain(Some(range(0x10_0000, 0x1000))).unwrap(), []);
-        assert_eq!(dirty.stop().unwrap().len(), 2);
+        assert_eq!(drained(&mut dirty, Some(range(0x10_0000, 0x1000))), []);
+        let (trackers, stopped) = dirty.stop();
+        assert_eq!((trackers.len(), stopped), (2, Ok(())));
         assert_eq!(log.lock().unwrap().calls, ["start", "start", "stop", "stop"]);
     }
 
@@ -269,7 +392,9 @@ mod tests {
         assert_eq!(dirty.drain(Some(range(0x800, 0x1000))).unwrap_err().errno, Errno::EINVAL);
         assert_eq!(dirty.drain(None).unwrap_err().errno, Errno::ENODEV);
         assert_eq!(dirty.drain(Some(range(0x10_0000, 0x1000))).unwrap_err().errno, Errno::ENODEV);
-        assert_eq!(dirty.stop().unwrap().len(), 3);
+        assert_eq!(dirty.lost().unwrap().errno, Errno::ENODEV);
+        assert_eq!(dirty.snapshot(range(0, 0x1000)).unwrap_err().errno, Errno::ENODEV);
+        assert_eq!(dirty.stop().0.len(), 3);
     }
 
     #[test]

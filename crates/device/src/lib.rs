@@ -28,6 +28,7 @@
 
 mod address;
 mod dirty_log;
+mod dirty_pages;
 #[cfg(target_os = "linux")]
 pub mod discovery;
 #[cfg(target_os = "linux")]
@@ -39,7 +40,10 @@ mod model;
 mod release;
 pub mod sysfs;
 
-pub use address::{Address, By, Fault, KernelAddress, KernelError, OpenError, OpenOptions, Opened, Place, Token, open};
+pub use address::{
+    Address, By, Fault, KernelAddress, KernelError, Lent, OpenError, OpenOptions, Opened, Place, Token, open,
+};
 pub use dirty_log::DirtyLog;
+pub use dirty_pages::{DirtyPages, DirtyRanges};
 pub use model::{Guest, ModelHandle, Stopped};
 pub use release::release;

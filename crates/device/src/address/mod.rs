@@ -1,8 +1,10 @@
 mod error;
 mod kernel;
+mod lent;
 
 pub use error::{Fault, KernelError, OpenError};
 pub use kernel::{By, KernelAddress, Place, Token};
+pub use lent::Lent;
 
 use core::fmt;
 use core::str::FromStr;
@@ -34,6 +36,9 @@ pub struct OpenOptions {
     pub host: Host,
     /// The descriptor that `fd:N` names ([`KernelAddress::descriptor`]), from whoever may make an owner of a number.
     pub descriptor: Option<std::os::fd::OwnedFd>,
+    /// A log of dirty pages beside the device's own that may be used where the device's own is not there or does not work.
+    /// What we open ourselves beside a device is used without it.
+    pub lent: Option<Lent>,
 }
 
 /// A device that was opened.

@@ -65,6 +65,19 @@ pub fn interrupt_with(_signal: Option<i32>) -> Result<(), KernelError> {
     Err(elsewhere("what a signal could interrupt"))
 }
 
+/// As [`take`], with options.
+///
+/// # Errors
+/// Always: this is not Linux.
+pub fn take_with(
+    _device: OwnedFd,
+    _beside: Vec<OwnedFd>,
+    _place: Option<&Place>,
+    _options: &OpenOptions,
+) -> Result<Opened, KernelError> {
+    Err(elsewhere("the descriptor"))
+}
+
 pub(crate) fn open(address: &KernelAddress, _options: OpenOptions) -> Result<Opened, KernelError> {
     Err(elsewhere(&address.to_string()))
 }

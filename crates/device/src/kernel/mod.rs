@@ -33,6 +33,7 @@ mod receive;
 mod reserve;
 mod signal;
 pub mod tracker;
+mod tracking;
 
 pub use descriptor::{Kind, kind};
 pub use holding::Holding;
@@ -45,7 +46,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, major, minor, stat};
 use rustix::io::Errno;
-use vfio_migration_protocol::{Capabilities, Device, State, Tracker};
+use vfio_migration_protocol::{Capabilities, Device, State};
 use vfio_migration_uapi::feature::{self, Operation};
 use vfio_migration_uapi::layout;
 
@@ -54,9 +55,8 @@ use crate::sysfs::{Host, SysDevice};
 use cdev::Bound;
 use fsm::Fsm;
 use group::Group;
-use holding::{Beside, Kept, KeptDevice};
+use holding::{Beside, Kept};
 use ioctls::Ioctls;
-use tracker::{DeviceLog, Whose};
 
 /// Takes a device that the caller has open. `beside` is what it needs to go on working and what belongs to it: its
 /// container or its iommufd; it is kept open and not touched. `place` says which device it is, for kernels that do not say
@@ -65,18 +65,30 @@ use tracker::{DeviceLog, Whose};
 /// # Errors
 /// If the descriptor is no device, the device has no migration, or its state belongs to another session.
 pub fn take(device: OwnedFd, beside: Vec<OwnedFd>, place: Option<&Place>) -> Result<Opened, KernelError> {
+    take_with(device, beside, place, &OpenOptions::default())
+}
+
+/// As [`take`], with options: what of `beside` may be used after all, for one ([`OpenOptions::lent`]).
+///
+/// # Errors
+/// As [`take`], and if what is lent is not there.
+pub fn take_with(
+    device: OwnedFd,
+    beside: Vec<OwnedFd>,
+    place: Option<&Place>,
+    options: &OpenOptions,
+) -> Result<Opened, KernelError> {
     let descriptors = std::iter::once(device).chain(beside).collect();
-    taken(&Host::new(), descriptors, place, "the descriptor")
+    taken(options, descriptors, place, "the descriptor")
 }
 
 /// Opens, fetches or receives what an address names.
-pub(crate) fn open(address: &KernelAddress, options: OpenOptions) -> Result<Opened, KernelError> {
-    let host = options.host.clone();
+pub(crate) fn open(address: &KernelAddress, mut options: OpenOptions) -> Result<Opened, KernelError> {
     let named = address.device.as_deref();
     let from = address.place.to_string();
     match &address.place {
         Place::Descriptor(number) => {
-            let fd = options.descriptor.ok_or_else(|| {
+            let fd = options.descriptor.take().ok_or_else(|| {
                 let remedy = "give its owner with the options, or call kernel::take";
                 KernelError::new(
                     Fault::Usage,
@@ -84,26 +96,27 @@ pub(crate) fn open(address: &KernelAddress, options: OpenOptions) -> Result<Open
                     remedy,
                 )
             })?;
-            taken(&host, vec![fd], named, &from)
+            taken(&options, vec![fd], named, &from)
         }
-        Place::Socket(path) => taken(&host, receive::from_socket(path)?, named, &from),
-        Place::Process { pid, fd } => taken(&host, vec![receive::from_process(*pid, *fd)?], named, &from),
-        place => open_afresh(&host, address, &find(&host, place)?, &options),
+        Place::Socket(path) => taken(&options, receive::from_socket(path)?, named, &from),
+        Place::Process { pid, fd } => taken(&options, vec![receive::from_process(*pid, *fd)?], named, &from),
+        place => open_afresh(address, &find(&options.host, place)?, &options),
     }
 }
 
-fn taken(host: &Host, descriptors: Vec<OwnedFd>, named: Option<&Place>, from: &str) -> Result<Opened, KernelError> {
-    let passed = passed::sort(host, descriptors, named, from)?;
+fn taken(
+    options: &OpenOptions,
+    descriptors: Vec<OwnedFd>,
+    named: Option<&Place>,
+    from: &str,
+) -> Result<Opened, KernelError> {
+    let passed = passed::sort(&options.host, descriptors, named, from)?;
     let kept = Kept { device: passed.device, beside: Beside::Borrowed(passed.beside) };
-    finish(kept, passed.sysfs.as_ref(), None, from)
+    finish(kept, passed.sysfs.as_ref(), None, options, from)
 }
 
-fn open_afresh(
-    host: &Host,
-    address: &KernelAddress,
-    device: &SysDevice,
-    options: &OpenOptions,
-) -> Result<Opened, KernelError> {
+fn open_afresh(address: &KernelAddress, device: &SysDevice, options: &OpenOptions) -> Result<Opened, KernelError> {
+    let host = &options.host;
     let from = address.place.to_string();
     if options.to_save && !options.fresh && device.is_reset_by_opening() {
         return Err(KernelError::new(
@@ -137,18 +150,25 @@ fn open_afresh(
             Kept { device, beside: Beside::Space { space, tracking } }
         }
     };
-    finish(kept, Some(device), Some(by), &from)
+    finish(kept, Some(device), Some(by), options, &from)
 }
 
 /// The device is open: finds out what it can do and where it is.
-fn finish(kept: Kept, sysfs: Option<&SysDevice>, by: Option<By>, from: &str) -> Result<Opened, KernelError> {
-    let capabilities = capabilities(&kept, sysfs, from)?;
+fn finish(
+    kept: Kept,
+    sysfs: Option<&SysDevice>,
+    by: Option<By>,
+    options: &OpenOptions,
+    from: &str,
+) -> Result<Opened, KernelError> {
+    let mut capabilities = capabilities(&kept, sysfs, from)?;
     let passport = passport::passport(sysfs, &kept.device);
     let kept = Arc::new(kept);
     let weak = Arc::downgrade(&kept);
-    let mut trackers: Vec<Box<dyn Tracker>> = Vec::new();
-    if capabilities.has(Capabilities::DIRTY_TRACKING) {
-        trackers.push(Box::new(DeviceLog::new(KeptDevice(Arc::clone(&kept)), Whose::Ours)));
+    let has_log = capabilities.has(Capabilities::DIRTY_TRACKING);
+    let trackers = tracking::trackers(&options.host, &kept, has_log, options.lent, from)?;
+    if !trackers.is_empty() {
+        capabilities = capabilities | Capabilities::DIRTY_TRACKING;
     }
     let mut device = Fsm::new(Ioctls(kept), passport, capabilities);
     let failed = |what: &str, error: &vfio_migration_protocol::CallError| KernelError {

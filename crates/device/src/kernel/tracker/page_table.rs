@@ -17,13 +17,19 @@ const MOST: u64 = 256 << 20;
 pub struct PageTable<F> {
     iommufd: F,
     id: u32,
-    ioas: u32,
+    /// Where to unmap.
+    ioas: Option<u32>,
 }
 
 impl<F: AsFd + Send> PageTable<F> {
     /// Over a page table of an address space, made with dirty tracking.
     pub const fn new(iommufd: F, id: u32, ioas: u32) -> Self {
-        Self { iommufd, id, ioas }
+        Self { iommufd, id, ioas: Some(ioas) }
+    }
+
+    /// Over a page table, made with dirty tracking, of an address space that is not ours: nothing can be unmapped.
+    pub const fn lent(iommufd: F, id: u32) -> Self {
+        Self { iommufd, id, ioas: None }
     }
 
     /// Makes a page table with dirty tracking for a bound device, to attach the device to.
@@ -40,7 +46,7 @@ impl<F: AsFd + Send> PageTable<F> {
             Ok(_) => {}
         }
         match iommufd::alloc_page_table(fd, device, ioas, true) {
-            Ok(id) => Ok(Some(Self { iommufd, id, ioas })),
+            Ok(id) => Ok(Some(Self::new(iommufd, id, ioas))),
             Err(errno) if none(errno) => Ok(None),
             Err(errno) => Err(failed("making a page table", errno)),
         }
@@ -73,10 +79,11 @@ impl<F: AsFd + Send> Kernel for PageTable<F> {
     }
 
     fn unmap(&self, mapped: IovaRange, log: Option<(u64, &mut [u64])>) -> io::Result<u64> {
+        let ioas = self.ioas.ok_or(io::Errno::PERM)?;
         if let Some((page_size, words)) = log {
             self.ask(mapped, page_size, AfterReport::Keep, words)?;
         }
-        iommufd::unmap(self.iommufd.as_fd(), self.ioas, mapped.iova, mapped.length)
+        iommufd::unmap(self.iommufd.as_fd(), ioas, mapped.iova, mapped.length)
     }
 }
 
