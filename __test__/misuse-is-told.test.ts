@@ -40,6 +40,8 @@ test('addresses that make no sense', async (t) => {
   await t.throwsAsync(openDevice({ fd: -1 }), { ...usage, message: /-1 is no file descriptor/ })
   await t.throwsAsync(openDevice({ fd: 0.5 }), usage)
   await t.throwsAsync(openDevice({ fd: 99_999 }), { ...usage, message: /99999 cannot be used/ })
+  for (const tracking of [null, {}, { of: 'floppy' }, { of: 'page-table' }, { of: 'container', started: -1 }])
+    await t.throwsAsync(openDevice({ fd: 0 }, { tracking: tracking as never }), usage)
   await t.throwsAsync(openDevice(null as unknown as string), usage)
   await t.throwsAsync(openDevice('nothing'), usage)
   await t.throwsAsync(openDevice('model:size=lots'), { ...usage, message: /size=lots/ })

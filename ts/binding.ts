@@ -35,6 +35,32 @@ export declare class BindingDevice {
   close(): Promise<undefined | BindingError>
 }
 
+/** A log of the pages that a device writes to. */
+export declare class BindingDirtyLog {
+  /** Bytes of the pages in which it is read. */
+  get pageSize(): bigint
+  /** Reads and clears what was written to, in a window if there is one. */
+  drain(window?: BindingRange | undefined | null): Promise<BindingDirtyPages | BindingError>
+  /** As `drain`, of a window that is within one range of the log. */
+  snapshot(window: BindingRange): Promise<BindingDirtyPages | BindingError>
+  /** Gives back what was read from an address on: it is read again. */
+  giveBack(pages: BindingDirtyPages, from: bigint): void
+  /** Stops the trackers, after the calls before this one; the device has them back. */
+  close(): Promise<undefined | BindingError>
+}
+
+/** Pages that were read from a log and cleared there. */
+export declare class BindingDirtyPages {
+  /** Bytes a page. */
+  get pageSize(): bigint
+  /** How many there are. */
+  count(): bigint
+  /** A bit for each page of the first range that was read, clear behind the last. */
+  words(): BigUint64Array
+  /** Ranges from an address on, at most so many: first address and length of each in turn. Empty at the end. */
+  ranges(from: bigint, most: number): BigUint64Array
+}
+
 /** Guest memory that software devices write to. */
 export declare class BindingGuestMemory {
   /** Zeroed memory of so many bytes that devices see at `iova`. */
@@ -312,6 +338,8 @@ export interface BindingOpenOptions {
   toSave?: boolean
   /** It is taken all the same. */
   fresh?: boolean
+  /** A log of dirty pages beside the device's own that may be used. */
+  tracking?: BindingTracking
 }
 
 /** One line of a passport. */
@@ -332,6 +360,14 @@ export interface BindingPreCopyInfo {
   dirty?: bigint
   /** Whether there is new initial data. */
   reinit: boolean
+}
+
+/** A range of addresses as devices see them. */
+export interface BindingRange {
+  /** First address. */
+  iova: bigint
+  /** In bytes. */
+  length: bigint
 }
 
 /** How a restore goes. */
@@ -380,6 +416,14 @@ export interface BindingStopped {
   counter: bigint
 }
 
+/** A log of dirty pages that the caller lends. */
+export interface BindingTracking {
+  /** The page table's number; absent: it is the container's. */
+  pageTable?: number
+  /** The caller has started it, with pages of so many bytes. */
+  started?: bigint
+}
+
 /** How a transport is opened. */
 export interface BindingTransportOptions {
   /** How long to try to connect or wait for whoever connects, in milliseconds. */
@@ -418,7 +462,7 @@ export declare function listen(address: string, options: BindingTransportOptions
 export declare function living(): number
 
 /** Takes a device that the caller has open, with what it needs beside and which device it is. */
-export declare function openDescriptors(fd: number, beside: Array<number>, device?: string | undefined | null): Promise<BindingDevice | BindingError>
+export declare function openDescriptors(fd: number, beside: Array<number>, device: string | undefined | null, options: BindingOpenOptions): Promise<BindingDevice | BindingError>
 
 /** Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to. */
 export declare function openDevice(address: string, memory?: BindingGuestMemory | undefined | null, options?: BindingOpenOptions | undefined | null): Promise<BindingDevice | BindingError>
@@ -437,6 +481,9 @@ export declare function startRestore(options: BindingRestoreOptions, ids: Array<
  * have for tracking watches all of the memory.
  */
 export declare function startSave(options: BindingSaveOptions, ids: Array<string>, devices: Array<BindingDevice>, memory: BindingGuestMemory | undefined | null, sink: BindingSink): Promise<BindingSession | BindingError>
+
+/** Starts the trackers of a device. */
+export declare function trackDirty(device: BindingDevice, ranges: Array<BindingRange>, pageSize: bigint): Promise<BindingDirtyLog | BindingError>
 
 /** The version of this addon, for the facade to compare with its own. */
 export declare function version(): string

@@ -173,6 +173,8 @@ export class OpenDevice {
   #where: 'here' | 'in a session' | 'closed' = 'here'
   saving: SavingData | undefined
   loading: LoadingData | undefined
+  /** Logs of the pages that it writes to. They keep it open. */
+  readonly logs = new Set<{ close(): Promise<void> }>()
 
   constructor(device: BindingDevice, address: string, id: string | undefined) {
     this.#native = device
@@ -244,8 +246,10 @@ export class OpenDevice {
     this.#where = 'closed'
     this.#leave()
     const closed = this.#native.close()
+    const logs = await Promise.allSettled([...this.logs].map((log) => log.close()))
     // A session has it: it is closed when it comes back, which may be never while in doubt.
     if (before === 'here') settle(await closed)
+    for (const log of logs) if (log.status === 'rejected') throw log.reason
   }
 
   #leave() {

@@ -16,6 +16,14 @@ export type {
 } from './device.ts'
 export { type Diagnostics, diagnostics } from './diagnostics.ts'
 export {
+  type DirtyLog,
+  type DirtyRange,
+  type DirtySnapshot,
+  type TrackOptions,
+  type Tracks,
+  trackDirty,
+} from './dirty.ts'
+export {
   type Diagnosis,
   doctor,
   type Finding,
@@ -35,7 +43,7 @@ export {
   type VfioErrorDetails,
 } from './errors.ts'
 export { toJson } from './json.ts'
-export { type Descriptors, type OpenOptions, openDevice } from './open.ts'
+export { type Descriptors, type LentTracking, type OpenOptions, openDevice } from './open.ts'
 export { type Probe, type ProbeOptions, probe } from './probe.ts'
 export type * from './session/events.ts'
 export type { Address, Duplex, PlaceOptions, Sink, Source } from './session/place.ts'

@@ -14,7 +14,21 @@ export interface OpenOptions {
   readonly toSave?: boolean
   /** It is taken all the same. @default false */
   readonly fresh?: boolean
+  /**
+   * What may track dirty pages where the device's own log is not there or does not work. What belongs to you is not
+   * started, stopped or read without it. @default nothing
+   */
+  readonly tracking?: LentTracking
 }
+
+/**
+ * The dirty tracking of the device's container, or of a page table of its iommufd that was made with it. Each range that is
+ * tracked must be one mapping, and stay mapped until the log is closed. With `started` you have started it, with pages of so
+ * many bytes, and you stop it: it is read and cleared, no more.
+ */
+export type LentTracking =
+  | { readonly of: 'container'; readonly started?: number }
+  | { readonly of: 'page-table'; readonly id: number; readonly started?: number }
 
 /** A device that this process has open already, by the numbers of its file descriptors. They are copied at once. */
 export interface Descriptors {
@@ -57,8 +71,9 @@ export const openDevice = async (from: string | Descriptors, options: OpenOption
   return open.handle(settle(await device.state()) as SeenState) as Device
 }
 
-const opened = (from: string | Descriptors, { toSave = false, fresh = false }: OpenOptions) => {
-  if (typeof from === 'string') return native().openDevice(from, undefined, { toSave, fresh })
+const opened = (from: string | Descriptors, { toSave = false, fresh = false, tracking }: OpenOptions) => {
+  const options = { toSave, fresh, ...(tracking === undefined ? {} : { tracking: lent(tracking) }) }
+  if (typeof from === 'string') return native().openDevice(from, undefined, options)
   if (typeof from !== 'object' || from === null) {
     throw usage(`a device is opened by an address or by descriptors, not by ${from === null ? 'null' : typeof from}`)
   }
@@ -66,5 +81,22 @@ const opened = (from: string | Descriptors, { toSave = false, fresh = false }: O
   const numbers = [fd, ...beside]
   const wrong = numbers.find((number) => !Number.isInteger(number) || number < 0 || number >= 2 ** 31)
   if (wrong !== undefined) throw usage(`${wrong} is no file descriptor`)
-  return native().openDescriptors(fd, [...beside], device)
+  return native().openDescriptors(fd, [...beside], device, options)
+}
+
+const isWhole = (value: unknown, most: number) =>
+  Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) < most
+
+const lent = (tracking: LentTracking) => {
+  const { of, started } = tracking ?? {}
+  if (of !== 'container' && of !== 'page-table')
+    throw usage(`tracking is that of a 'container' or of a 'page-table', not of ${String(of)}`)
+  if (started !== undefined && !isWhole(started, Number.MAX_SAFE_INTEGER))
+    throw usage(`tracking was started with pages of so many bytes, not ${String(started)}`)
+  const pageTable = tracking.of === 'page-table' ? tracking.id : undefined
+  if (of === 'page-table' && !isWhole(pageTable, 2 ** 32)) throw usage('a page table has a number, its id')
+  return {
+    ...(pageTable === undefined ? {} : { pageTable }),
+    ...(started === undefined ? {} : { started: BigInt(started) }),
+  }
 }

@@ -1,8 +1,7 @@
 //! A device, on a thread of its own: calls block, and are made in the order in which they were asked for.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use napi::Env;
 use napi::bindgen_prelude::{Either, Object, ToNapiValue, Uint8Array};
@@ -12,12 +11,12 @@ use vfio_migration::device::{ModelHandle, Opened};
 use vfio_migration::protocol::{Protocol, Then};
 use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracker};
 
-use crate::cleanup::{Live, end_with_environment};
 use crate::error::{BindingError, call_failed, closed};
 use crate::model::BindingModel;
 use crate::opening::{BindingHolding, BindingOffer};
 use crate::promise::Answer;
 use crate::view::{View, count_buffer};
+use crate::worker::{Task, Worker};
 
 /// One line of a passport.
 #[napi(object, object_from_js = false)]
@@ -51,12 +50,10 @@ pub struct BindingPreCopyInfo {
     pub reinit: bool,
 }
 
-type Job = Box<dyn FnOnce(&mut dyn Device) + Send>;
-
 /// A device that is open, and not in a session.
 #[napi]
 pub struct BindingDevice {
-    worker: Arc<Worker>,
+    worker: Arc<Worker<Whole>>,
     address: String,
     protocol: &'static str,
     capabilities: Capabilities,
@@ -150,7 +147,8 @@ impl BindingDevice {
     pub fn read<'env>(&self, env: &'env Env, into: Uint8Array) -> napi::Result<Object<'env>> {
         let (answer, promise) = Answer::promised(env)?;
         let mut view = View::new(into);
-        self.worker.send(Task::Run(Box::new(move |device| {
+        self.worker.send(Task::Run(Box::new(move |Whole { device, .. }| {
+            let device = &mut **device;
             let filled = device.read(view.bytes()).map_err(|error| failed("cannot read data", &error, device));
             answer.make(move |env| {
                 view.give_back(env);
@@ -206,7 +204,10 @@ impl BindingDevice {
     #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError>")]
     pub fn close<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
         let (answer, promise) = Answer::promised(env)?;
-        self.worker.close(Some(answer));
+        self.worker.close(move |whole: Option<Whole>| {
+            drop(whole);
+            answer.give(Ok(()));
+        });
         Ok(promise)
     }
 
@@ -216,7 +217,7 @@ impl BindingDevice {
         call: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
     ) -> napi::Result<Object<'env>> {
         let (answer, promise) = Answer::promised(env)?;
-        self.worker.send(Task::Run(Box::new(move |device| answer.give(call(device)))));
+        self.worker.send(Task::Run(Box::new(move |whole| answer.give(call(&mut *whole.device)))));
         Ok(promise)
     }
 }
@@ -236,10 +237,7 @@ impl BindingDevice {
             Protocol::Region => "region",
             Protocol::Fsm => "fsm",
         };
-        let worker = Arc::new(Worker::start(Whole { device, trackers })?);
-        let living: Arc<dyn Live> = worker.clone();
-        let kept = end_with_environment(env, &living);
-        kept.map_err(|error| Error::new(Code::Host, format!("cannot watch the end of the environment: {error}")))?;
+        let worker = Worker::start(env, "vfio-device", Whole { device, trackers, tracked: false })?;
         Ok(Self { worker, address, protocol, capabilities, passport, model, holding })
     }
 
@@ -250,11 +248,16 @@ impl BindingDevice {
         self.worker.send(Task::Lend(to, back));
         Loan { device, owner }
     }
+
+    /// The device's thread.
+    pub(crate) const fn worker(&self) -> &Arc<Worker<Whole>> {
+        &self.worker
+    }
 }
 
 impl Drop for BindingDevice {
     fn drop(&mut self) {
-        self.worker.close(None);
+        self.worker.close(drop);
     }
 }
 
@@ -262,6 +265,8 @@ impl Drop for BindingDevice {
 pub(crate) struct Whole {
     pub(crate) device: Box<dyn Device>,
     pub(crate) trackers: Vec<Box<dyn Tracker>>,
+    /// A log of dirty pages has the trackers.
+    pub(crate) tracked: bool,
 }
 
 /// A device that a session may have.
@@ -295,75 +300,5 @@ fn changed(
     match call(device) {
         Ok(()) => Ok(read_state(device)?.to_string()),
         Err(error) => Err(failed(what, &error, device)),
-    }
-}
-
-/// The thread that owns a device until it is closed or taken.
-struct Worker {
-    jobs: Mutex<Option<Sender<Task>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-enum Task {
-    Run(Job),
-    Lend(Sender<Whole>, Receiver<Whole>),
-    Close(Option<Answer<()>>),
-}
-
-impl Worker {
-    fn start(mut whole: Whole) -> Result<Self, Error> {
-        let (jobs, todo) = channel();
-        let work = move || {
-            for task in todo {
-                match task {
-                    Task::Run(job) => job(&mut *whole.device),
-                    Task::Lend(to, back) => {
-                        // Whoever did not take it after all has it in the error.
-                        let lent = to.send(whole);
-                        match lent.map_or_else(|unsent| Some(unsent.0), |()| back.recv().ok()) {
-                            Some(returned) => whole = returned,
-                            None => return,
-                        }
-                    }
-                    Task::Close(answer) => {
-                        drop(whole);
-                        return answer.into_iter().for_each(|answer| answer.give(Ok(())));
-                    }
-                }
-            }
-        };
-        let spawned = thread::Builder::new().name("vfio-device".into()).spawn(work);
-        let thread = spawned.map_err(|error| Error::new(Code::Host, format!("cannot start a thread: {error}")))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
-    }
-
-    /// Once closed, the task is dropped, and its promise says so.
-    fn send(&self, task: Task) {
-        if let Some(jobs) = &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = jobs.send(task);
-        }
-    }
-
-    /// The last task; closing again does nothing.
-    fn close(&self, answer: Option<Answer<()>>) {
-        match self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(jobs) => drop(jobs.send(Task::Close(answer))),
-            None => answer.into_iter().for_each(|answer| answer.give(Ok(()))),
-        }
-    }
-}
-
-impl Live for Worker {
-    fn signal(&self) {
-        self.close(None);
-    }
-
-    fn thread(&self) -> Option<JoinHandle<()>> {
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn lives(&self) -> bool {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }

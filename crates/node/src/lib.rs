@@ -3,6 +3,7 @@
 //! | module | what crosses there |
 //! |---|---|
 //! | [`device`] | devices, each on a thread of its own |
+//! | [`dirty`] | logs of dirty pages, likewise |
 //! | [`discovery`] | devices that were seen and not opened, and what is wrong with them |
 //! | [`opening`] | how devices come to be open, and how they are handed on |
 //! | [`session`], [`news`], [`options`] | sessions, what they have to say, how they go |
@@ -20,6 +21,7 @@ pub mod benchmark;
 pub mod cleanup;
 mod descriptor;
 pub mod device;
+pub mod dirty;
 #[cfg(target_os = "linux")]
 pub mod discovery;
 pub mod error;
@@ -32,6 +34,7 @@ pub mod promise;
 pub mod session;
 pub mod transport;
 pub mod view;
+mod worker;
 
 use napi_derive::napi;
 

@@ -4,11 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use napi::Env;
-use napi::bindgen_prelude::Object;
+use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 use vfio_migration::Error;
 use vfio_migration::device::kernel::{self, Holding, Offer};
-use vfio_migration::device::{Address, KernelError, OpenOptions, Opened, Place};
+use vfio_migration::device::{Address, KernelError, Lent, OpenOptions, Opened, Place};
 
 use crate::descriptor;
 use crate::device::BindingDevice;
@@ -50,6 +50,17 @@ pub struct BindingOpenOptions {
     pub to_save: Option<bool>,
     /// It is taken all the same.
     pub fresh: Option<bool>,
+    /// A log of dirty pages beside the device's own that may be used.
+    pub tracking: Option<BindingTracking>,
+}
+
+/// A log of dirty pages that the caller lends.
+#[napi(object, object_to_js = false)]
+pub struct BindingTracking {
+    /// The page table's number; absent: it is the container's.
+    pub page_table: Option<u32>,
+    /// The caller has started it, with pages of so many bytes.
+    pub started: Option<BigInt>,
 }
 
 /// Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to.
@@ -60,13 +71,7 @@ pub fn open_device<'env>(
     memory: Option<&BindingGuestMemory>,
     options: Option<BindingOpenOptions>,
 ) -> napi::Result<Object<'env>> {
-    let BindingOpenOptions { to_save, fresh } = options.unwrap_or_default();
-    let options = OpenOptions {
-        memory: memory.map(BindingGuestMemory::share),
-        to_save: to_save.unwrap_or(false),
-        fresh: fresh.unwrap_or(false),
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { memory: memory.map(BindingGuestMemory::share), ..options.unwrap_or_default().into() };
     // On JavaScript's thread: it may close its descriptor as soon as this returns.
     let named = named(&address, options);
     opened_elsewhere(env, move || {
@@ -78,7 +83,14 @@ pub fn open_device<'env>(
 
 /// Takes a device that the caller has open, with what it needs beside and which device it is.
 #[napi(catch_unwind, ts_return_type = "Promise<BindingDevice | BindingError>")]
-pub fn open_descriptors(env: &Env, fd: i32, beside: Vec<i32>, device: Option<String>) -> napi::Result<Object<'_>> {
+pub fn open_descriptors(
+    env: &Env,
+    fd: i32,
+    beside: Vec<i32>,
+    device: Option<String>,
+    options: BindingOpenOptions,
+) -> napi::Result<Object<'_>> {
+    let options = options.into();
     let copies = descriptor::copy(fd).and_then(|device| {
         let beside: Result<Vec<_>, _> = beside.into_iter().map(descriptor::copy).collect();
         Ok((device, beside?))
@@ -87,7 +99,7 @@ pub fn open_descriptors(env: &Env, fd: i32, beside: Vec<i32>, device: Option<Str
         let (copy, beside) = copies?;
         let failed = |error: KernelError| not_opened(&error.into());
         let place = device.map(|place| place.parse::<Place>()).transpose().map_err(failed)?;
-        Ok((format!("fd:{fd}"), kernel::take(copy, beside, place.as_ref()).map_err(failed)?))
+        Ok((format!("fd:{fd}"), kernel::take_with(copy, beside, place.as_ref(), &options).map_err(failed)?))
     })
 }
 
@@ -119,6 +131,27 @@ fn opened_elsewhere(
 impl BindingOffer {
     pub(crate) const fn new(offer: Offer) -> Self {
         Self(Mutex::new(Some(offer)))
+    }
+}
+
+impl From<BindingOpenOptions> for OpenOptions {
+    fn from(BindingOpenOptions { to_save, fresh, tracking }: BindingOpenOptions) -> Self {
+        Self {
+            to_save: to_save.unwrap_or(false),
+            fresh: fresh.unwrap_or(false),
+            lent: tracking.map(Lent::from),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<BindingTracking> for Lent {
+    fn from(BindingTracking { page_table, started }: BindingTracking) -> Self {
+        let started = started.map(|page_size| page_size.get_u64().1);
+        match page_table {
+            Some(id) => Self::PageTable { id, started },
+            None => Self::Container { started },
+        }
     }
 }
 

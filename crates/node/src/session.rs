@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use napi::Env;
 use napi::bindgen_prelude::{ClassInstance, Either, Object};
 use napi_derive::napi;
-use vfio_migration::{Control, Device, Error, Finished, RestoreBuilder, SaveBuilder, Session, Tracker};
+use vfio_migration::{Code, Control, Device, Error, Finished, RestoreBuilder, SaveBuilder, Session, Tracker};
 use vfio_migration_model::PAGE_SIZE;
 
 use crate::cleanup::{Live, end_with_environment};
@@ -75,11 +75,18 @@ pub fn start_save<'env>(
     start(env, ids, &devices, move |news, devices| {
         let mut save = SaveBuilder::new(options.into());
         let mut trackers = Vec::new();
+        let tracked = devices.iter().any(|(_, whole)| whole.tracked);
         for (id, whole) in devices {
             save.device(id, whole.device);
             trackers.extend(whole.trackers.into_iter().map(|tracker| save.tracker(tracker)));
         }
         if let Some(memory) = memory {
+            if tracked {
+                let mut error =
+                    Error::new(Code::Usage, "a log of dirty pages has what the session needs to move memory");
+                error.remedy = Some("close the log first".into());
+                return Err((error, save.into_devices()));
+            }
             save.memory(MEMORY, Box::new(memory), PAGE_SIZE, &trackers);
         }
         let (pause, unpause) = (news.clone(), news.clone());
@@ -220,6 +227,7 @@ fn start<'env>(
 struct Owner {
     id: String,
     trackers: usize,
+    tracked: bool,
     to: Sender<Whole>,
 }
 
@@ -231,7 +239,7 @@ fn give_back(owners: Vec<Owner>, mut devices: Vec<(String, Box<dyn Device>)>, tr
         if let Some(place) = devices.iter().position(|(id, _)| *id == owner.id) {
             let device = devices.swap_remove(place).1;
             // An owner that is gone was closed meanwhile, and so is the device.
-            let _ = owner.to.send(Whole { device, trackers });
+            let _ = owner.to.send(Whole { device, trackers, tracked: owner.tracked });
         }
     }
 }
@@ -245,7 +253,7 @@ fn borrow(ids: Vec<String>, loans: Vec<Loan>) -> Result<(Group, Vec<Owner>), Err
         // On a failure the devices before this one are dropped with their loans' ends, which closes them: one of the
         // group was closed while the session began.
         let (whole, to) = loan.take()?;
-        owners.push(Owner { id: id.clone(), trackers: whole.trackers.len(), to });
+        owners.push(Owner { id: id.clone(), trackers: whole.trackers.len(), tracked: whole.tracked, to });
         named.push((id, whole));
     }
     Ok((named, owners))

@@ -1,0 +1,86 @@
+//! A thread that owns something whose calls block: they are made in the order in which they were asked for.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use napi::Env;
+use vfio_migration::{Code, Error};
+
+use crate::cleanup::{Live, end_with_environment};
+
+/// The thread that owns a `T` until it is closed or taken.
+pub(crate) struct Worker<T> {
+    tasks: Mutex<Option<Sender<Task<T>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+pub(crate) enum Task<T> {
+    /// A call.
+    Run(Box<dyn FnOnce(&mut T) + Send>),
+    /// Gives it away and waits until it is back.
+    Lend(Sender<T>, Receiver<T>),
+    /// The last task.
+    Close(Box<dyn FnOnce(Option<T>) + Send>),
+}
+
+impl<T: Send + 'static> Worker<T> {
+    /// On JavaScript's thread: it is closed at the latest when the environment ends.
+    pub(crate) fn start(env: Env, name: &str, owned: T) -> Result<Arc<Self>, Error> {
+        let (tasks, todo) = channel();
+        let spawned = thread::Builder::new().name(name.into()).spawn(move || work(owned, todo));
+        let thread = spawned.map_err(|error| Error::new(Code::Host, format!("cannot start a thread: {error}")))?;
+        let worker = Arc::new(Self { tasks: Mutex::new(Some(tasks)), thread: Mutex::new(Some(thread)) });
+        let living: Arc<dyn Live> = worker.clone();
+        let kept = end_with_environment(env, &living);
+        kept.map_err(|error| Error::new(Code::Host, format!("cannot watch the end of the environment: {error}")))?;
+        Ok(worker)
+    }
+
+    /// Once closed, the task is dropped, and its promise says so.
+    pub(crate) fn send(&self, task: Task<T>) {
+        if let Some(tasks) = &*self.tasks.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = tasks.send(task);
+        }
+    }
+
+    /// Hands what is owned to `last`, after the tasks before this one; nothing if it was closed before.
+    pub(crate) fn close(&self, last: impl FnOnce(Option<T>) + Send + 'static) {
+        match self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(tasks) => drop(tasks.send(Task::Close(Box::new(last)))),
+            None => last(None),
+        }
+    }
+}
+
+fn work<T>(mut owned: T, todo: Receiver<Task<T>>) {
+    for task in todo {
+        match task {
+            Task::Run(call) => call(&mut owned),
+            Task::Lend(to, back) => {
+                // Whoever did not take it after all has it in the error.
+                let lent = to.send(owned);
+                match lent.map_or_else(|unsent| Some(unsent.0), |()| back.recv().ok()) {
+                    Some(returned) => owned = returned,
+                    None => return,
+                }
+            }
+            Task::Close(last) => return last(Some(owned)),
+        }
+    }
+}
+
+impl<T: Send + 'static> Live for Worker<T> {
+    fn signal(&self) {
+        self.close(drop);
+    }
+
+    fn thread(&self) -> Option<JoinHandle<()>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn lives(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
