@@ -16,6 +16,8 @@
 //! `?device=vfio:BDF` or `?device=mdev:UUID`, since older kernels do not say to which device one belongs. Whoever opens a
 //! PCI function afresh has an empty one: the kernel resets it at its first open and at its last close.
 //!
+//! Devices with a migration region ([`region`]) are opened only for who asks for it: they are experimental.
+//!
 //! ```
 //! use vfio_migration_protocol::State;
 //! let mut opened = vfio_migration_device::open("model:size=1MiB,pre-copy,seed=7", None)?;
@@ -37,6 +39,7 @@ pub mod kernel;
 #[path = "kernel/absent.rs"]
 pub mod kernel;
 mod model;
+pub mod region;
 mod release;
 pub mod sysfs;
 
@@ -46,4 +49,5 @@ pub use address::{
 pub use dirty_log::DirtyLog;
 pub use dirty_pages::{DirtyPages, DirtyRanges};
 pub use model::{Guest, ModelHandle, Stopped};
+pub use region::RegionOptions;
 pub use release::release;

@@ -2,6 +2,7 @@
 
 mod delay;
 mod guest;
+mod region;
 mod world;
 
 use core::fmt;
@@ -9,19 +10,28 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vfio_migration_model::{
-    CallKind, FaultPlan, GroundTruth, GuestMemory, Model, ModelTracker, Port, Proof, Register, Settings,
+    CallKind, FaultPlan, GroundTruth, GuestMemory, Model, ModelTracker, Port, Proof, RegionSettings, Register, Settings,
 };
 use vfio_migration_protocol::{
     Bitmap, CallError, Capabilities, Device, Estimate, Filled, IovaRange, Passport, PreCopyInfo, State, Table, Tracker,
 };
 
 use crate::address::{OpenError, Opened};
+use crate::region::{RegionDevice, RegionOptions};
 use delay::Delays;
 pub use guest::Guest;
+use region::ModelRegion;
 use world::World;
 
 /// Opens a model. Two models never hold the same secret, whatever their settings.
-pub(crate) fn open(settings: &Settings, memory: Option<GuestMemory>) -> Result<Opened, OpenError> {
+pub(crate) fn open(
+    settings: &Settings,
+    memory: Option<GuestMemory>,
+    experimental: Option<RegionOptions>,
+) -> Result<Opened, OpenError> {
+    if settings.region.is_some() && experimental.is_none() {
+        return Err(OpenError::Experimental(format!("model:{settings}")));
+    }
     let nonce = RandomState::new().hash_one(0_u8);
     let model = match memory {
         Some(memory) => Model::with_memory(settings, nonce, memory),
@@ -31,11 +41,21 @@ pub(crate) fn open(settings: &Settings, memory: Option<GuestMemory>) -> Result<O
     let delays = Arc::new(Delays::default());
     let tracker = model.tracker().map(|tracker| TrackerBackend { tracker, delays: Arc::clone(&delays) });
     let (passport, capabilities, table) = (model.passport().clone(), model.capabilities(), model.table());
+    let region = model.region().cloned().zip(model.window().cloned());
     let world = Arc::new(World::start(model).map_err(OpenError::Thread)?);
     let stopped = Arc::default();
     let handle = ModelHandle { world: Arc::clone(&world), delays: Arc::clone(&delays), stopped: Arc::clone(&stopped) };
+    let device: Box<dyn Device> = match (&settings.region, region) {
+        (Some(RegionSettings { dialect, .. }), Some((layout, window))) => {
+            let options = RegionOptions { dialect: *dialect, ..experimental.unwrap_or_default() };
+            let region = ModelRegion { world, delays, stopped, layout, window };
+            let device = RegionDevice::new(region, passport, capabilities, options);
+            Box::new(device.map_err(OpenError::Region)?)
+        }
+        _ => Box::new(DeviceBackend { world, delays, stopped, passport, capabilities, table }),
+    };
     Ok(Opened {
-        device: Box::new(DeviceBackend { world, delays, stopped, passport, capabilities, table }),
+        device,
         trackers: tracker.into_iter().map(|tracker| Box::new(tracker) as Box<dyn Tracker>).collect(),
         model: Some(handle),
         kernel: None,
@@ -108,7 +128,7 @@ impl ModelHandle {
         self.with(|model| model.register(Register::Counter))
     }
 
-    /// What the device held when it last was asked to stop and did. A restored device has then loaded everything, and
+    /// What the device held when it last was asked to stop and did, or left resuming. A restored device has then loaded everything, and
     /// does not run yet: no hook is called at that moment.
     pub fn stopped(&self) -> Option<Stopped> {
         *self.stopped.lock().unwrap_or_else(PoisonError::into_inner)

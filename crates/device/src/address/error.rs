@@ -3,6 +3,8 @@ use core::fmt;
 use vfio_migration_model::SettingsError;
 use vfio_migration_protocol::Errno;
 
+use crate::region::UnfitRegion;
+
 /// Why a device was not opened.
 #[derive(Debug)]
 pub enum OpenError {
@@ -16,6 +18,10 @@ pub enum OpenError {
     Settings(SettingsError),
     /// The operating system gave no thread for a software device.
     Thread(std::io::Error),
+    /// The device at this address has a migration region, and nobody asked for one.
+    Experimental(String),
+    /// The device's migration region is none that a device can be moved through.
+    Region(UnfitRegion),
     /// Anything about a device of the kernel.
     Kernel(KernelError),
 }
@@ -52,7 +58,8 @@ impl OpenError {
     /// Who must act.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::NoScheme(_) | Self::Settings(_) => Fault::Usage,
+            Self::NoScheme(_) | Self::Settings(_) | Self::Experimental(_) => Fault::Usage,
+            Self::Region(_) => Fault::Device,
             Self::UnknownScheme(_) | Self::NotYet(_) => Fault::Unsupported,
             Self::Thread(_) => Fault::Host,
             Self::Kernel(error) => error.fault,
@@ -88,10 +95,23 @@ impl fmt::Display for OpenError {
             Self::NotYet(scheme) => write!(f, "devices of the scheme '{scheme}' are not supported yet: {THERE_ARE}"),
             Self::Settings(error) => write!(f, "the address of a model is wrong: {error}"),
             Self::Thread(_) => f.write_str("no thread could be started for the model"),
+            Self::Experimental(address) => write!(f, "{}: {EXPERIMENTAL_REMEDY}", experimental(address)),
+            Self::Region(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),
         }
     }
 }
+
+/// Why a device with a migration region is not opened just so.
+pub(crate) fn experimental(device: &str) -> String {
+    format!(
+        "{device} has a migration region (protocol v1), which is experimental: no driver in Linux ever had one, and what \
+         devices make of its text differs"
+    )
+}
+
+pub(crate) const EXPERIMENTAL_REMEDY: &str =
+    "a Rust program can ask for it with `OpenOptions::region`, if it knows which dialect the device speaks";
 
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,8 +124,11 @@ impl std::error::Error for KernelError {}
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoScheme(_) | Self::UnknownScheme(_) | Self::NotYet(_) | Self::Kernel(_) => None,
+            Self::NoScheme(_) | Self::UnknownScheme(_) | Self::NotYet(_) | Self::Experimental(_) | Self::Kernel(_) => {
+                None
+            }
             Self::Settings(error) => Some(error),
+            Self::Region(error) => Some(error),
             Self::Thread(error) => Some(error),
         }
     }

@@ -13,6 +13,7 @@ use vfio_migration_model::{GuestMemory, Settings};
 use vfio_migration_protocol::{Device, Tracker};
 
 use crate::model::{self, ModelHandle};
+use crate::region::RegionOptions;
 use crate::sysfs::Host;
 
 /// Opens the device at `address`. `memory` is the guest memory that a software device's DMA writes to.
@@ -32,6 +33,9 @@ pub struct OpenOptions {
     pub to_save: bool,
     /// They are taken all the same.
     pub fresh: bool,
+    /// Devices with a migration region are opened too, which is experimental ([`region`](crate::region)), and driven like
+    /// this.
+    pub region: Option<RegionOptions>,
     /// Where the host's folders are, unless it is this host.
     pub host: Host,
     /// The descriptor that `fd:N` names ([`KernelAddress::descriptor`]), from whoever may make an owner of a number.
@@ -81,7 +85,7 @@ impl Address {
     /// Opens the device. The address names it, nothing is opened before.
     pub fn open(&self, options: OpenOptions) -> Result<Opened, OpenError> {
         match self {
-            Self::Model(settings) => model::open(settings, options.memory),
+            Self::Model(settings) => model::open(settings, options.memory, options.region),
             Self::Kernel(address) => Ok(crate::kernel::open(address, options)?),
         }
     }
