@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vfio_migration_protocol::{CallError, Errno, State};
@@ -168,13 +169,23 @@ pub(crate) struct Recorder(Arc<Mutex<Record>>);
 #[derive(Debug)]
 struct Record {
     counts: [u64; CallKind::ALL.len()],
+    /// The same for each state, in which calls came.
+    counts_within: BTreeMap<State, [u64; CallKind::ALL.len()]>,
+    /// Where the device is now.
+    state: State,
     plan: FaultPlan,
     trace: Option<Vec<Call>>,
 }
 
 impl Recorder {
     pub(crate) fn new(plan: FaultPlan, trace: bool) -> Self {
-        let record = Record { counts: [0; CallKind::ALL.len()], plan, trace: trace.then(Vec::new) };
+        let record = Record {
+            counts: [0; CallKind::ALL.len()],
+            counts_within: BTreeMap::new(),
+            state: State::Running,
+            plan,
+            trace: trace.then(Vec::new),
+        };
         Self(Arc::new(Mutex::new(record)))
     }
 
@@ -182,8 +193,17 @@ impl Recorder {
     pub(crate) fn begin(&self, kind: CallKind) -> Vec<Effect> {
         let mut record = self.lock();
         record.counts[kind as usize] += 1;
-        let (count, overall) = (record.counts[kind as usize], record.counts.iter().sum());
-        record.plan.hits(kind, count, overall).collect()
+        let state = record.state;
+        record.counts_within.entry(state).or_insert([0; CallKind::ALL.len()])[kind as usize] += 1;
+        record.plan.hits(kind, state, |of, within| {
+            let counts = within.map_or(Some(&record.counts), |state| record.counts_within.get(&state));
+            counts.map_or(0, |counts| of.map_or_else(|| counts.iter().sum(), |kind| counts[kind as usize]))
+        })
+    }
+
+    /// The device is in another state now.
+    pub(crate) fn enter(&self, state: State) {
+        self.lock().state = state;
     }
 
     pub(crate) fn end<T>(&self, kind: CallKind, to: Option<State>, answer: &Result<T, CallError>) {

@@ -1,7 +1,8 @@
 //! What goes wrong, at which call.
 //!
 //! As text, a fault is `CALL@N:EFFECT`: `read@3:EIO`. CALL is the kind of a call or `any`; N counts from 1, over calls
-//! of that kind, or over all calls with `any`; `N+` means from the Nth on.
+//! of that kind, or over all calls with `any`; `N+` means from the Nth on. `CALL@N/STATE` counts only the calls that come
+//! while the device is in that state: `set-state@1/stop-copy:EIO` is the first request to leave stop-copy.
 //!
 //! | effect | what happens |
 //! |---|---|
@@ -20,7 +21,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
-use vfio_migration_protocol::Errno;
+use vfio_migration_protocol::{Errno, State};
 
 use crate::calls::CallKind;
 use crate::pages::{below, mix};
@@ -57,6 +58,8 @@ pub struct At {
     pub from: u64,
     /// Whether all later ones are hit as well.
     pub onward: bool,
+    /// Only calls in this state are counted; all if `None`.
+    pub within: Option<State>,
 }
 
 /// What goes wrong with a call.
@@ -148,13 +151,17 @@ impl Effect {
 impl Fault {
     /// At one call.
     pub const fn nth(kind: CallKind, number: u64, effect: Effect) -> Self {
-        Self { at: At { kind: Some(kind), from: number, onward: false }, effect }
+        Self { at: At { kind: Some(kind), from: number, onward: false, within: None }, effect }
     }
 
-    fn hits(&self, kind: CallKind, count: u64, overall: u64) -> bool {
-        let At { kind: of, from, onward } = self.at;
-        let number = if of.is_none() { overall } else { count };
-        of.is_none_or(|of| of == kind) && (number == from || onward && number > from) && self.effect.fits(kind)
+    /// `number` says how many calls there were of a kind, or of all, in a state, or in all.
+    fn hits(&self, kind: CallKind, state: State, number: impl Fn(Option<CallKind>, Option<State>) -> u64) -> bool {
+        let At { kind: of, from, onward, within } = self.at;
+        let number = number(of, within);
+        of.is_none_or(|of| of == kind)
+            && within.is_none_or(|within| within == state)
+            && (number == from || onward && number > from)
+            && self.effect.fits(kind)
     }
 }
 
@@ -187,8 +194,14 @@ impl FaultPlan {
         &self.0
     }
 
-    pub(crate) fn hits(&self, kind: CallKind, count: u64, overall: u64) -> impl Iterator<Item = Effect> {
-        self.0.iter().filter(move |fault| fault.hits(kind, count, overall)).map(|fault| fault.effect)
+    /// What happens to a call of this kind in this state, with how many there were.
+    pub(crate) fn hits(
+        &self,
+        kind: CallKind,
+        state: State,
+        number: impl Fn(Option<CallKind>, Option<State>) -> u64,
+    ) -> Vec<Effect> {
+        self.0.iter().filter(|fault| fault.hits(kind, state, &number)).map(|fault| fault.effect).collect()
     }
 }
 
@@ -207,6 +220,8 @@ pub enum FaultError {
     Call(String),
     /// Not a number from 1 on, with or without `+`.
     Number(String),
+    /// No state has this name.
+    State(String),
     /// No effect has this name, and no error either.
     Effect(String),
     /// The effect means nothing for such a call.
@@ -224,6 +239,7 @@ impl fmt::Display for FaultError {
             Self::Number(text) => {
                 write!(f, "'{text}' is no number of a call: 1, 2, ... or 3+ for all from the third on")
             }
+            Self::State(text) => write!(f, "'{text}' is no state that calls could be counted in, such as stop-copy"),
             Self::Effect(text) => write!(
                 f,
                 "'{text}' is no effect: an error such as EIO or EIO:2, error, short:N, delay:250ms, unknown, zero, huge, \
@@ -246,24 +262,34 @@ impl FromStr for Fault {
             "any" => None,
             name => Some(name.parse().map_err(|_| FaultError::Call(name.to_owned()))?),
         };
+        let (number, within) = match number.split_once('/') {
+            Some((number, state)) => (number, Some(state.parse().map_err(|_| FaultError::State(state.to_owned()))?)),
+            None => (number, None),
+        };
         let (digits, onward) = number.strip_suffix('+').map_or((number, false), |digits| (digits, true));
         let from = digits.parse().ok().filter(|from| *from > 0).ok_or_else(|| FaultError::Number(number.to_owned()))?;
         let effect = parse_effect(effect).ok_or_else(|| FaultError::Effect(effect.to_owned()))?;
         match kind {
             Some(kind) if !effect.fits(kind) => Err(FaultError::Misfit(kind)),
-            kind => Ok(Self { at: At { kind, from, onward }, effect }),
+            kind => Ok(Self { at: At { kind, from, onward, within }, effect }),
         }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let At { kind, from, onward } = self.at;
+        let At { kind, from, onward, within } = self.at;
         match kind {
             Some(kind) => write!(f, "{kind}@{from}")?,
             None => write!(f, "any@{from}")?,
         }
-        write!(f, "{}:{}", if onward { "+" } else { "" }, self.effect)
+        if onward {
+            f.write_str("+")?;
+        }
+        if let Some(state) = within {
+            write!(f, "/{state}")?;
+        }
+        write!(f, ":{}", self.effect)
     }
 }
 

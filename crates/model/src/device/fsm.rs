@@ -252,6 +252,7 @@ impl Model {
 
     pub(super) fn enter(&mut self, state: State) {
         self.state = state;
+        self.recorder.enter(state);
         self.port.enter(state);
     }
 

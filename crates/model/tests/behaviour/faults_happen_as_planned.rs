@@ -44,6 +44,21 @@ fn every_call_can_fail_before_it_does_anything() {
 }
 
 #[test]
+fn calls_can_be_counted_in_one_state() {
+    let (mut source, _) = pair("size=64KiB,pre-copy,fault=read@2/stop-copy:EIO,fault=set-state@1/pre-copy:EBUSY");
+    source.set_state(State::PreCopy).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    for _ in 0..3 {
+        source.read(&mut buffer).unwrap();
+    }
+    assert_eq!(errno(source.set_state(State::StopCopy)), Errno::EBUSY);
+    source.set_state(State::StopCopy).unwrap();
+    source.read(&mut buffer).unwrap();
+    assert_eq!(errno(source.read(&mut buffer)), Errno::EIO);
+    source.read(&mut buffer).unwrap();
+}
+
+#[test]
 fn calls_can_be_counted_over_all_kinds() {
     let (mut source, _) = pair("size=64KiB,fault=any@3:EBUSY");
     assert!(source.state().is_ok() && source.data_size().is_ok());

@@ -30,7 +30,10 @@ fn faults_come_back() {
         }
     }
     let overall = "any@2+:ENOSPC:7".parse::<Fault>().unwrap();
-    assert_eq!(overall.at, At { kind: None, from: 2, onward: true });
+    assert_eq!(overall.at, At { kind: None, from: 2, onward: true, within: None });
+    for text in ["read@1/stop-copy:EIO", "any@2+/pre-copy:delay:5us"] {
+        assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+    }
     assert_eq!(overall.effect, Effect::Fails { errno: Errno::ENOSPC, after: 7 });
     assert_eq!("read@1:4000".parse::<Fault>().unwrap().to_string(), "read@1:4000");
 }
