@@ -10,10 +10,11 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
+use rustix::event::{EventfdFlags, eventfd};
 use vfio_migration_device::{Address, Fault, OpenOptions, Opened, open};
 use vfio_migration_protocol::device::Then;
 use vfio_migration_protocol::{Capabilities, Device, Errno, Estimate, State};
-use vfio_migration_uapi::device as calls;
+use vfio_migration_uapi::{Errno as Kernel, device as calls, feature, irq};
 
 use bench::{Bench, Knobs};
 
@@ -200,6 +201,60 @@ fn a_device_that_opening_wipes_is_saved_from_who_holds_it() {
     assert_eq!(to.get("secret"), 0, "and not the last one");
     assert_eq!((from.count("wipes"), to.count("wipes")), (1, 2));
     assert_eq!((from.count("reset"), to.count("reset")), (0, 0));
+}
+
+#[test]
+fn what_the_table_blocks_never_reaches_the_driver() {
+    let Some(bench) = Bench::take() else { return };
+    let knobs = &bench.knobs[0];
+    // Without data resuming may be left at once.
+    knobs.set("size", 0);
+    let mut blocked = 0;
+    for set in Capabilities::FSM_SETS {
+        knobs.set("capabilities", set.bits());
+        let Opened { mut device, kernel, .. } = opened(knobs);
+        let fd = kernel.unwrap().descriptors().unwrap().remove(0);
+        let pairs = State::ALL.into_iter().flat_map(|from| State::ALL.map(|to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to && *from != State::Error) {
+            if !device.table().has(from) || device.table().path(from, to).is_ok() {
+                continue;
+            }
+            blocked += 1;
+            device.reset().unwrap();
+            device.set_state(from).unwrap();
+            let asked = knobs.count("set-state");
+            assert_eq!(device.set_state(to).unwrap_err().errno, Errno::EINVAL, "{set}: {from} to {to}");
+            assert_eq!(knobs.count("set-state"), asked, "{set}: {from} to {to}");
+            // Around the check, the kernel says the same.
+            assert_eq!(feature::set_state(fd.as_fd(), to.to_fsm()).unwrap_err(), Kernel::INVAL);
+            assert_eq!((knobs.count("set-state"), device.state()), (asked + 1, Ok(from)));
+        }
+    }
+    // Error is asked for from 4, 5, 5 and 7 states; the others want what a set has not, or lead out of stop-copy.
+    assert_eq!(blocked, 4 * 4 + 5 * 3 + (5 * 3 + 1) + (7 + 2));
+}
+
+/// The device's doorbell; a ring of 0 writes raises the interrupt.
+const DOORBELL: u64 = 0x38;
+
+#[test]
+fn an_interrupt_that_was_armed_before_a_migration_fires_after_it() {
+    let Some(bench) = Bench::take() else { return };
+    let [from, to] = &bench.knobs;
+    let mut ends = [opened(from), opened(to)];
+    let fds = ends.each_ref().map(|end| end.kernel.as_ref().unwrap().descriptors().unwrap().remove(0));
+    let armed = fds.each_ref().map(|fd| {
+        let eventfd = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap();
+        irq::signal(fd.as_fd(), 0, 0, Some(eventfd.as_fd())).unwrap();
+        eventfd
+    });
+    let fired = |end: usize| rustix::io::read(&armed[end], &mut [0; 8]).is_ok();
+    let data = saved(&mut *ends[0].device);
+    load(&mut *ends[1].device, &data);
+    assert_eq!((fired(0), fired(1)), (false, false));
+    let doorbell = calls::region(fds[1].as_fd(), 0).unwrap().offset + DOORBELL;
+    assert_eq!(rustix::io::pwrite(&fds[1], &0_u64.to_ne_bytes(), doorbell), Ok(8));
+    assert_eq!((fired(0), fired(1)), (false, true));
 }
 
 #[test]

@@ -93,6 +93,17 @@ impl Group {
     }
 }
 
+/// By cdev the kernel says only that somebody else has the group: a driver of the host, or another program.
+fn group_of_others(device: &SysDevice) -> KernelError {
+    let members = device.group();
+    let group = members.map_or_else(String::new, |group| format!(" {}, it has {}", group.number, group.describe()));
+    KernelError::new(
+        Fault::Host,
+        format!("cannot open {}: others have a device of its IOMMU group{group}", device.name()),
+        "bind every device of the group to a VFIO driver, or to none, and end the program that uses one of them",
+    )
+}
+
 /// Why a device was not opened by either way, once its node was.
 pub(super) fn not_opened(device: &SysDevice, has_token: bool, errno: Errno) -> KernelError {
     let name = device.name();
@@ -107,6 +118,7 @@ pub(super) fn not_opened(device: &SysDevice, has_token: bool, errno: Errno) -> K
         ),
         Errno::NODEV => (Fault::Host, "no VFIO driver has it", "bind it to a VFIO driver"),
         Errno::BUSY => (Fault::Host, "it is in use", Node::Group.busy()),
+        Errno::PERM => return group_of_others(device).with(errno),
         Errno::INVAL if has_token => {
             (Fault::Usage, "it takes no VF token, or another program has it", "leave the token out")
         }

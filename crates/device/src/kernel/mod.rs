@@ -46,11 +46,11 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, major, minor, stat};
 use rustix::io::Errno;
-use vfio_migration_protocol::{Capabilities, Device, State};
+use vfio_migration_protocol::{Capabilities, Device, Errno as Number, State};
 use vfio_migration_uapi::feature::{self, Operation};
 use vfio_migration_uapi::layout;
 
-use crate::address::{By, Fault, KernelAddress, KernelError, OpenOptions, Opened, Place};
+use crate::address::{By, Fault, KernelAddress, KernelError, OpenOptions, Opened, Place, Token};
 use crate::sysfs::{Host, SysDevice};
 use cdev::Bound;
 use fsm::Fsm;
@@ -139,18 +139,28 @@ fn open_afresh(address: &KernelAddress, device: &SysDevice, options: &OpenOption
         _ => By::Group,
     };
     let token = address.token.as_ref();
-    let kept = match by {
-        By::Group => {
-            let group = Group::of(host, device)?;
-            Kept { device: group.device(device, token)?, beside: Beside::Group(group) }
-        }
+    let (kept, by) = match by {
+        By::Group => (by_group(host, device, token)?, by),
         By::Cdev => {
             let node = node.ok_or_else(|| no_cdev(host, device, &from))?;
-            let Bound { device, space, tracking } = Bound::open(host, &node, device, token)?;
-            Kept { device, beside: Beside::Space { space, tracking } }
+            match Bound::open(host, &node, device, token) {
+                Ok(Bound { device, space, tracking }) => {
+                    (Kept { device, beside: Beside::Space { space, tracking } }, by)
+                }
+                // Before Linux 6.17 a token goes by group only.
+                Err(error) if address.by.is_none() && token.is_some() && error.errno == Some(Number::EINVAL) => {
+                    (by_group(host, device, token)?, By::Group)
+                }
+                Err(error) => return Err(error),
+            }
         }
     };
     finish(kept, Some(device), Some(by), options, &from)
+}
+
+fn by_group(host: &Host, device: &SysDevice, token: Option<&Token>) -> Result<Kept, KernelError> {
+    let group = Group::of(host, device)?;
+    Ok(Kept { device: group.device(device, token)?, beside: Beside::Group(group) })
 }
 
 /// The device is open: finds out what it can do and where it is.
