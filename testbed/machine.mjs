@@ -34,13 +34,14 @@ export const qemu = () => {
 /** A word as a shell reads it back. */
 const quote = (word) => `'${word.replaceAll("'", "'\\''")}'`
 
-const hardware = ({ memory, igb }) => [
+const hardware = ({ memory, igb, iommu }) => [
   // Software emulation only: where a guest can be run by the processor itself the times would not compare.
   ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', String(memory)],
   ...['-machine', igb ? 'q35,kernel-irqchip=split' : 'q35', '-no-user-config', '-nodefaults', '-display', 'none'],
   ...['-no-reboot', '-monitor', 'none'],
-  // A real PCI device with real DMA that has no migration, behind an IOMMU.
-  ...(igb ? ['-device', 'intel-iommu,intremap=on', '-device', 'igb,id=igb0,addr=0x4'] : []),
+  // A real PCI device with real DMA that has no migration.
+  ...(igb && iommu ? ['-device', 'intel-iommu,intremap=on'] : []),
+  ...(igb ? ['-device', 'igb,id=igb0,addr=0x4'] : []),
 ]
 
 const p9 = (tag, path, more) => [
@@ -56,6 +57,7 @@ const p9 = (tag, path, more) => [
  * @param {string} machine.set `stock`, `hybrid`, or a kernel of our own: `custom`, `kasan`
  * @param {string[]} machine.load modules to load beside VFIO; `ours` is the project's own
  * @param {boolean} [machine.igb] whether there is an `igb` behind an IOMMU, bound to vfio-pci
+ * @param {boolean} [machine.iommu] false: no IOMMU is there, so that vfio-pci does not take the `igb` by itself
  * @param {number} [machine.memory] MiB
  * @param {number} [machine.timeout] seconds after which the machine is switched off
  * @param {Record<string, string>} [machine.env] variables for the command
@@ -89,12 +91,13 @@ export const runIn = async (machine, command) => {
   writeFileSync(join(run, 'path'), run)
   writeFileSync(join(run, 'shared'), share)
   // The kernel's check of the timer takes a host that is too busy to emulate in time for broken hardware.
+  const { igb, iommu = true } = machine
   const append = 'console=ttyS0 loglevel=4 panic=-1 oops=panic log_buf_len=8M no_timer_check'
   const args = [
     ...program.slice(1),
-    ...hardware({ memory: machine.memory ?? 1024, igb: machine.igb }),
+    ...hardware({ memory: machine.memory ?? 1024, igb, iommu }),
     ...['-kernel', kernel, '-initrd', built.initramfs],
-    ...['-append', machine.igb ? `${append} intel_iommu=on` : append],
+    ...['-append', igb && iommu ? `${append} intel_iommu=on` : append],
     ...['-serial', `file:${join(run, 'console')}`],
     ...p9('host', '/', ',readonly=on'),
     ...p9('run', run, ''),

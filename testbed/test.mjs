@@ -16,12 +16,15 @@ import { runIn } from './machine.mjs'
  * @property {string} set
  * @property {string[]} [load] `mtty` unless told otherwise
  * @property {boolean} [igb]
+ * @property {boolean} [iommu] false: the igb is behind none
  * @property {number} [memory] MiB
  * @property {number} [timeout] seconds
  * @property {Record<string, string>} [env]
  * @property {string[]} command ends with the counts of Cargo's or Node's test runner
  * @property {boolean} [all] only with --all
  * @property {boolean} [watched] whether the run fails if the kernel's log has a report of a mistake
+ * @property {RegExp} [provokes] the report that the command makes the kernel write: that it is heard is the test, and
+ *   nothing else is counted
  *
  * @typedef {object} Suite
  * @property {string} what it checks
@@ -69,6 +72,13 @@ const count = ({ status, why, stdout, stderr }) => {
   return { passed: Math.max(passed - skips.length, 0), failed, skipped: ignored + skips.length, skips, reason }
 }
 
+/** A run whose command makes the kernel complain passes if the complaint is heard. */
+const heard = ({ why, log }, report) => {
+  const found = complaints(log).some((line) => report.test(line))
+  const reason = found ? undefined : (why ?? `the kernel's log has no report like ${report}`)
+  return { passed: found ? 1 : 0, failed: found ? 0 : 1, skipped: 0, skips: [], reason }
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { all: { type: 'boolean', default: false }, verbose: { type: 'boolean', default: false } },
@@ -95,7 +105,7 @@ const runOne = async (name, share, run) => {
     const output = (stream, bytes) => process[stream].write(bytes)
     const machine = { load: ['mtty'], ...run, share, cwd: root, output: values.verbose ? output : undefined }
     const ended = await runIn(machine, run.command)
-    const counted = count(ended)
+    const counted = run.provokes ? heard(ended, run.provokes) : count(ended)
     const found = run.watched ? complaints(ended.log) : []
     if (found.length > 0) {
       counted.failed += 1

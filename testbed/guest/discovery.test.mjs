@@ -1,13 +1,13 @@
 // In a machine with mtty and a network card bound to vfio-pci: the command line finds what is there, says what each can do,
 // and refuses with a reason and a remedy what cannot be served.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { chmodSync, chownSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { cli } from './cli.mjs'
-import { createMdev, driverLog, hasCdev } from './mtty.mjs'
+import { cli, program } from './cli.mjs'
+import { createMdev, driverLog, group, hasCdev } from './mtty.mjs'
 
 const { STATE, TESTBED_SHARE } = process.env
 
@@ -60,6 +60,30 @@ test('what is not there is refused', () => {
   refuse(3, 'ERR_VFIO_HOST', 'save', 'vfio:0000:7f:00.0', '--to', out)
   refuse(3, 'ERR_VFIO_HOST', 'save', 'mdev:83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', '--to', out)
   refuse(3, 'ERR_VFIO_HOST', 'save', 'cdev:/dev/vfio/devices/vfio77', '--to', out)
+})
+
+test('a way that this kernel does not have is refused, with the one that it has', (t) => {
+  const mdev = `mdev:${createMdev(t)}`
+  if (hasCdev) assert.equal(cli('save', `${mdev}?by=cdev`, '--to', join(TESTBED_SHARE, mdev.slice(5))).status, 0)
+  else assert.match(refuse(3, 'ERR_VFIO_HOST', 'save', `${mdev}?by=cdev`, '--to', out), /no IOMMUFD.*by=group/)
+})
+
+test('a node of somebody else is refused to who may not open it, with its mode', (t) => {
+  const uuid = createMdev(t)
+  const node = `/dev/vfio/${group(uuid)}`
+  chownSync(node, 12345, 12345)
+  chmodSync(node, 0o600)
+  // Even root, if it is not allowed everything.
+  const powers = '--bounding-set=-dac_override,-dac_read_search'
+  const as = (...args) => spawnSync('setpriv', [powers, process.execPath, program, ...args], { encoding: 'utf8' })
+  const save = as('save', `mdev:${uuid}?by=group`, '--to', out)
+  assert.equal(save.status, 3, save.stderr)
+  assert.match(save.stderr, /ERR_VFIO_HOST: .*permission denied.*\(.*ls -lZ/)
+  const { findings } = JSON.parse(as('doctor', `mdev:${uuid}`, '--json').stdout)
+  const refused = findings.filter(({ code }) => code === 'permission')
+  // Where there is a cdev, that way is left.
+  assert.equal(refused.length, hasCdev ? 0 : 1)
+  if (!hasCdev) assert.match(refused[0].what, /EACCES \(mode 600, user 12345, group 12345\)/)
 })
 
 test('what is no address is wrong usage', () => {

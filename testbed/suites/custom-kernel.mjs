@@ -15,6 +15,7 @@ export default {
   ],
   runs: ({ iommufd_mock: mock, kernel_module: tests }) => {
     const machine = { kernel: '6.12', load: ['ours'], watched: true, timeout: 900 }
+    const fault = ['sh', '-c', 'echo READ_AFTER_FREE > /sys/kernel/debug/provoke-crash/DIRECT']
     const env = { VFIO_TEST_MOCK: 'there', VFIO_TEST_MODULE: 'loaded' }
     return [
       { ...machine, set: 'custom', env, command: [watched, mock] },
@@ -22,6 +23,15 @@ export default {
       // Several times as slow.
       { ...machine, set: 'kasan', env, command: [watched, mock], memory: 2048, all: true },
       { ...machine, set: 'kasan', env, command: [watched, tests], memory: 2048, timeout: 3600, all: true },
+      // What is heard of nothing proves nothing: here the kernel uses memory that it has freed, as it is told to.
+      {
+        ...machine,
+        set: 'kasan',
+        watched: false,
+        provokes: /BUG: KASAN: slab-use-after-free/,
+        command: fault,
+        all: true,
+      },
     ]
   },
 }
