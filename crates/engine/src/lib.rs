@@ -12,6 +12,7 @@
 //! | [`Session`], [`Control`], [`Finished`] | a session that runs, the hand on it, and what it leaves behind |
 //! | [`Sink`], [`Source`], [`Listener`], [`Address`] | where bytes go and come from |
 //! | [`FrameSink`], [`FrameSource`], [`Duplex`] | the caller's own streams, with or without our container |
+//! | [`Recording`] | every call of devices and trackers, written down to be compared |
 //! | [`Error`], [`Code`] | what went wrong and what to do about it |
 //! | [`device`], [`protocol`] | the floors below |
 //!
@@ -36,12 +37,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod recording;
 mod restore;
 mod save;
 mod session;
 mod transport;
 
 pub use error::{Code, Error};
+pub use recording::Recording;
 pub use restore::{RestoreBuilder, RestoreSettings};
 pub use save::SaveBuilder;
 pub use session::{Control, Events, Finished, FinishedDevice, Session};

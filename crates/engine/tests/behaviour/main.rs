@@ -6,6 +6,7 @@ mod scene;
 mod a_blocked_call_is_interrupted;
 mod a_cut_connection_leaves_one_owner;
 mod a_silent_peer_is_given_up;
+mod call_orders_are_golden;
 mod cancelling_brings_everything_back;
 mod damaged_streams_are_refused;
 mod descriptors_are_asked_what_they_are;
