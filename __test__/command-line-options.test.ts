@@ -50,6 +50,7 @@ const commands: Record<string, string[]> = {
   list: ['root', 'json', 'help'],
   probe: ['json', 'help'],
   doctor: ['root', 'json', 'help'],
+  trace: ['device', 'only', 'without', 'json', 'help'],
   demo: ['size', 'devices', 'seed', 'no-pre-copy', 'in-process', 'break', 'json', 'quiet', 'help'],
 }
 

@@ -416,6 +416,24 @@ export interface BindingStopped {
   counter: bigint
 }
 
+/** One line of a comparison. */
+export interface BindingTraceChange {
+  /** `both`, `first` or `second`: who has it. */
+  side: string
+  /** The line. */
+  line: string
+}
+
+/** Which lines of a trace are looked at; all of them without. */
+export interface BindingTraceFilter {
+  /** Only those of this device. */
+  device?: string
+  /** Only these calls. */
+  only?: Array<string>
+  /** All calls but these. */
+  without?: Array<string>
+}
+
 /** A log of dirty pages that the caller lends. */
 export interface BindingTracking {
   /** The page table's number; absent: it is the container's. */
@@ -446,11 +464,17 @@ export declare function checkAddress(address: string): string | BindingError
 /** Opens what an address names, for a save. */
 export declare function connect(address: string, options: BindingTransportOptions, interrupt: BindingInterrupt): Promise<BindingSink | BindingError>
 
+/** Two traces compared by their shapes. */
+export declare function diffTraces(first: string, second: string, filter: BindingTraceFilter): Promise<Array<BindingTraceChange> | BindingError>
+
 /** Why the host, or one device of it, cannot migrate. */
 export declare function doctor(address: string | undefined | null, root: string): Promise<BindingDiagnosis | BindingError>
 
 /** One device, whether or not a VFIO driver has it. */
 export declare function findDevice(address: string, root: string): Promise<BindingFound | BindingError>
+
+/** A trace with what comes several times in a row written once. */
+export declare function foldTrace(text: string, filter: BindingTraceFilter): Promise<string | BindingError>
 
 /** All devices that a VFIO driver has, of the host below `root`. */
 export declare function listDevices(root: string): Promise<Array<BindingFound> | BindingError>

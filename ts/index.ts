@@ -61,3 +61,4 @@ export {
   type State,
   targets,
 } from './states.ts'
+export { diffTraces, foldTrace, type TraceChange, type TraceOptions } from './trace.ts'

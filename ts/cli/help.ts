@@ -18,6 +18,8 @@ const operands = {
   probe: 'DEVICE is an address, such as vfio:0000:65:00.1; a PCI function is reset by this, which is said beforehand.',
   doctor:
     'DEVICE is vfio:0000:65:00.1, mdev:UUID or cdev:/dev/vfio/devices/vfio0; without one: the host and all devices.',
+  trace:
+    'Two traces are compared without how often something came in a row and how many bytes there were; status 1 if they differ.',
 } as const
 
 /** The help of one command: a line an option. */

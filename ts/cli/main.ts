@@ -11,6 +11,7 @@ import { Output } from './output.ts'
 import { runProbe } from './probe.ts'
 import { runRestore } from './restore.ts'
 import { runSave } from './save.ts'
+import { runTrace } from './trace.ts'
 
 const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> = {
   save: runSave,
@@ -18,6 +19,7 @@ const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> 
   list: runList,
   probe: runProbe,
   doctor: runDoctor,
+  trace: runTrace,
   demo: runDemo,
 }
 

@@ -149,8 +149,20 @@ const doctor: Command = {
   options: [host, ...report],
 }
 
+const trace: Command = {
+  name: 'trace',
+  operands: 'show|diff FILE...',
+  help: 'show what was done to devices, call by call, or where two such traces differ',
+  options: [
+    { name: 'device', value: 'NAME', help: 'only the lines of this device, as the trace calls it' },
+    { name: 'only', value: 'CALL,...', help: 'only these calls, such as set-state' },
+    { name: 'without', value: 'CALL,...', help: 'all calls but these' },
+    ...report,
+  ],
+}
+
 /** Every command. */
-export const commands = { save, restore, list, probe, doctor, demo } as const
+export const commands = { save, restore, list, probe, doctor, trace, demo } as const
 
 /** The name of a command. */
 export type CommandName = keyof typeof commands

@@ -8,6 +8,7 @@
 //! | [`opening`] | how devices come to be open, and how they are handed on |
 //! | [`session`], [`news`], [`options`] | sessions, what they have to say, how they go |
 //! | [`transport`], [`pipe`], [`view`] | where bytes go: natively, or through buffers of JavaScript |
+//! | [`trace`] | traces of calls, compared |
 //! | [`model`] | the software device's own face, for tests and the demo |
 //! | [`promise`], [`error`] | promises that other threads settle, failures as values |
 //! | [`cleanup`] | what must end before an environment does |
@@ -32,6 +33,7 @@ pub mod options;
 pub mod pipe;
 pub mod promise;
 pub mod session;
+pub mod trace;
 pub mod transport;
 pub mod view;
 mod worker;
