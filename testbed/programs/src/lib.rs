@@ -18,8 +18,10 @@ const TYPE1_V2: u32 = 3;
 pub struct Opened {
     /// The device, for reads and writes of its regions.
     pub device: File,
-    _group: OwnedFd,
-    _container: OwnedFd,
+    /// Its group.
+    pub group: OwnedFd,
+    /// Its container, a type1.
+    pub container: OwnedFd,
 }
 
 /// Opens a device that nobody else has open: an mdev's UUID, or whatever name its group knows it by, with its folder in
@@ -36,9 +38,13 @@ pub fn open(sysfs: &Path, name: &str) -> Result<Opened> {
     container::set_iommu(container.as_fd(), TYPE1_V2)?;
     let name = CString::new(name).map_err(Error::other)?;
     let device = File::from(group::device_fd(group.as_fd(), &name)?);
-    Ok(Opened { device, _group: group, _container: container })
+    Ok(Opened { device, group, container })
 }
 
-fn read_write(path: &Path) -> Result<OwnedFd> {
+/// Opens a file to read and write.
+///
+/// # Errors
+/// The operating system's.
+pub fn read_write(path: &Path) -> Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).write(true).open(path)?.into())
 }
