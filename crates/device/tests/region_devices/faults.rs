@@ -32,7 +32,7 @@ fn every_fault(at_source: bool) -> (u32, u32) {
         for effect in CallKind::ALL.into_iter().flat_map(Effect::all_for) {
             let (source, destination) = (Direct::new(SETTINGS, 1), Direct::new(SETTINGS, 2));
             let faulty = if at_source { &source } else { &destination };
-            let at = At { kind: None, from: number, onward: false };
+            let at = At { kind: None, from: number, within: None, onward: false };
             faulty.model().set_faults(FaultPlan::from(Fault { at, effect }));
             let answer = attempt(&source, &destination);
             // Only the proof shows these.
