@@ -144,3 +144,10 @@ fn a_write_that_blocks_is_interrupted_for_good() {
     assert_eq!(device.state(), Ok(State::Resuming));
     assert_eq!(device.write(&[0], true).unwrap_err().errno, Number::EINTR, "what arrived of it is unknown");
 }
+
+#[test]
+fn a_device_that_is_released_does_not_stay_in_its_call() {
+    let (device, _ends) = device();
+    let error = crate::release(Box::new(device), State::Stop, Duration::from_secs(4)).unwrap_err();
+    assert_eq!(error.errno, Number::EINTR, "the call ended within the bound: {error}");
+}
