@@ -1,48 +1,10 @@
 //! The mapped parts of a region, and how a run of bytes divides into what is mapped and what is not.
 
-use core::fmt;
+use super::BadAreas;
 
 /// The mapped parts, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Areas(Vec<(u64, u64)>);
-
-/// The device says of its region that parts can be mapped which cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadAreas {
-    /// A part ends behind the region.
-    Outside {
-        /// Where the part begins.
-        offset: u64,
-        /// How many bytes it has.
-        len: u64,
-        /// How many bytes the region has.
-        size: u64,
-    },
-    /// Two parts have bytes in common.
-    Overlap {
-        /// Where the one begins.
-        one: u64,
-        /// Where the other begins.
-        other: u64,
-    },
-}
-
-impl fmt::Display for BadAreas {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Outside { offset, len, size } => write!(
-                f,
-                "the device says that {len} bytes at {offset:#x} of its region can be mapped, which has only {size:#x}"
-            ),
-            Self::Overlap { one, other } => write!(
-                f,
-                "the device says that parts of its region can be mapped which overlap, those at {one:#x} and {other:#x}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BadAreas {}
 
 impl Areas {
     /// The parts of a region of `size` bytes, in any order. Empty ones are none.

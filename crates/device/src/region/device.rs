@@ -1,12 +1,12 @@
 //! A device with a migration region, as a [`Device`].
 
-use vfio_migration_protocol::region::{Access, Change, RegionError, Register, ResumeLoop, SaveLoop, StateBits, Step};
+use vfio_migration_protocol::region::{Access, Change, Register, ResumeLoop, SaveLoop, StateBits, Step};
 use vfio_migration_protocol::{
     CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table,
 };
 
 use super::areas::Areas;
-use super::{BadAreas, Region, RegionOptions};
+use super::{Region, RegionOptions, UnfitRegion};
 
 /// How often a change of state that a signal interrupted is begun again.
 const INTERRUPTIONS: u32 = 100;
@@ -362,26 +362,6 @@ impl<R: Region> Device for RegionDevice<R> {
         self.region.resets()
     }
 }
-
-/// Why a region is none that a device can be saved or restored through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnfitRegion {
-    /// It has no room for data.
-    Size(RegionError),
-    /// Its mapped parts cannot be.
-    Areas(BadAreas),
-}
-
-impl core::fmt::Display for UnfitRegion {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Size(error) => error.fmt(f),
-            Self::Areas(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for UnfitRegion {}
 
 /// Whether the device's data can be read in this state.
 const fn saves(state: State) -> bool {

@@ -21,9 +21,10 @@
 
 mod areas;
 mod device;
+mod unfit;
 
-pub use areas::BadAreas;
-pub use device::{RegionDevice, UnfitRegion};
+pub use device::RegionDevice;
+pub use unfit::{BadAreas, UnfitRegion};
 
 use vfio_migration_protocol::CallError;
 use vfio_migration_protocol::region::{Limits, Oversized};
