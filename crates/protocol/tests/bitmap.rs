@@ -1,19 +1,10 @@
 //! `Bitmap` against a plain list of booleans, with seeded operations.
 
+mod dice;
+
 use vfio_migration_protocol::Bitmap;
 
-/// Splitmix64: enough to choose operations, and the seed replays them.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % sides
-    }
-}
+use dice::Dice;
 
 fn at(page: u64) -> usize {
     usize::try_from(page).expect("a page of a test")

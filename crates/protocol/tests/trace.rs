@@ -1,20 +1,11 @@
 //! Traces: what is written is read again, folding loses nothing, shapes forget what may differ and nothing else.
 
+mod dice;
+
 use vfio_migration_protocol::trace::{Access, Change, Item, Trace, diff};
 use vfio_migration_protocol::{Errno, State};
 
-/// Splitmix64: enough to choose, and the seed replays it.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % sides
-    }
-}
+use dice::Dice;
 
 /// One of few accesses, so that many come again.
 fn access(dice: &mut Dice) -> Access {
