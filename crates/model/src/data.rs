@@ -34,10 +34,9 @@ pub(crate) const KIND_HEADER: u32 = 1;
 pub(crate) const KIND_PAGE: u32 = 2;
 pub(crate) const KIND_REGISTERS: u32 = 3;
 pub(crate) const KIND_TRAILER: u32 = 4;
+pub(crate) const KIND_MEMORY: u32 = 5;
 /// Only in a region, and around the other records: [`region`](crate::region).
 pub(crate) const KIND_SEGMENT: u32 = 6;
-
-pub(crate) const KIND_MEMORY: u32 = 5;
 
 /// Bytes of a page of memory with its head.
 pub(crate) const MEMORY_RECORD: usize = HEAD + PAGE_LEN + CHECK;
