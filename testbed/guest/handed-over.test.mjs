@@ -43,9 +43,10 @@ test('a device is saved through the program that holds it, and keeps what is in 
 
 test('--exec hands a restored device to a program that goes on without us', async () => {
   const pid = join(folder, 'taker.pid')
-  // The program takes the device at its socket, says so, and stays when the command of --exec has ended.
+  // The program takes the device at its socket, says so, and stays when the command of --exec has ended: not on our pipes,
+  // whose end is awaited.
   const command = [
-    `"${process.execPath}" "${taker}" "$VFIO_MIGRATION_SOCKETS/device" "${to.address}" "${folder}/taken" &`,
+    `"${process.execPath}" "${taker}" "$VFIO_MIGRATION_SOCKETS/device" "${to.address}" "${folder}/taken" > "${folder}/taker.log" 2>&1 &`,
     `echo $! > "${pid}"; while ! [ -e "${folder}/taken" ]; do kill -0 $! || exit 1; sleep 0.1; done`,
   ].join('\n')
   const restored = await cliLater(
