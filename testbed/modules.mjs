@@ -4,7 +4,7 @@ import { cpus } from 'node:os'
 import { basename, join } from 'node:path'
 import { digest, folder, Missing, run, testbed } from './cache.mjs'
 import { custom, customs } from './custom.mjs'
-import { headers, release, source } from './kernels.mjs'
+import { generations, headers, release, source } from './kernels.mjs'
 
 /** The project's own module. */
 const own = join(testbed, 'module')
@@ -14,6 +14,12 @@ const own = join(testbed, 'module')
  * out, which is iommufd (so also character devices and reports of DMA logs), debugfs and no-IOMMU mode.
  */
 export const sets = ['stock', 'hybrid']
+
+/** Every machine of the test bed: a kernel with a set of modules. */
+export const machines = generations.flatMap((kernel) => sets.map((set) => ({ kernel, set })))
+
+/** Whether it is one of the two machines that differ most, where the others are for `--all`. */
+export const differsMost = ({ kernel, set }) => (kernel === '6.12') === (set === 'stock')
 
 /**
  * What a set is built from: folders of the kernel's tree, and the options that Debian's configuration leaves out. `y as m`

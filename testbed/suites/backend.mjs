@@ -1,7 +1,6 @@
 // The backend on the sample driver (every way to a device, every arc, descriptors that run out), and on the project's own
 // module, which fails as it is told to.
-import { generations } from '../kernels.mjs'
-import { sets } from '../modules.mjs'
+import { machines } from '../modules.mjs'
 
 /** @type {import('../test.mjs').Suite} */
 export default {
@@ -11,13 +10,10 @@ export default {
     { package: 'vfio-migration-device', test: 'kernel_faults' },
   ],
   runs: ({ kernel_mtty, kernel_faults }) =>
-    generations.flatMap((kernel) =>
-      sets.map((set) => ({
-        kernel,
-        set,
-        load: ['mtty', 'ours'],
-        env: { VFIO_TEST_MODULE: 'loaded' },
-        command: ['sh', '-c', `${kernel_mtty} --test-threads=1 && ${kernel_faults} --test-threads=1`],
-      })),
-    ),
+    machines.map((machine) => ({
+      ...machine,
+      load: ['mtty', 'ours'],
+      env: { VFIO_TEST_MODULE: 'loaded' },
+      command: ['sh', '-c', `${kernel_mtty} --test-threads=1 && ${kernel_faults} --test-threads=1`],
+    })),
 }

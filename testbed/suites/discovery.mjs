@@ -2,8 +2,7 @@
 // no migration, behind an emulated IOMMU.
 import { join } from 'node:path'
 import { testbed } from '../cache.mjs'
-import { generations } from '../kernels.mjs'
-import { sets } from '../modules.mjs'
+import { differsMost, machines } from '../modules.mjs'
 
 /** @type {import('../test.mjs').Suite} */
 export default {
@@ -11,14 +10,11 @@ export default {
   needs: ['packages', 'native', 'typescript'],
   builds: [{ package: 'testbed', bin: 'state' }],
   runs: ({ state }) =>
-    generations.flatMap((kernel) =>
-      sets.map((set) => ({
-        kernel,
-        set,
-        igb: true,
-        all: (kernel === '6.12') !== (set === 'stock'),
-        env: { STATE: state },
-        command: ['node', '--test-reporter=tap', join(testbed, 'guest/discovery.test.mjs')],
-      })),
-    ),
+    machines.map((machine) => ({
+      ...machine,
+      igb: true,
+      all: !differsMost(machine),
+      env: { STATE: state },
+      command: ['node', '--test-reporter=tap', join(testbed, 'guest/discovery.test.mjs')],
+    })),
 }

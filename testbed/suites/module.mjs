@@ -1,19 +1,15 @@
 // The project's own module keeps the rules of the kernel's interface, moves its data, and fails as it is told to.
-import { generations } from '../kernels.mjs'
-import { sets } from '../modules.mjs'
+import { machines } from '../modules.mjs'
 
 /** @type {import('../test.mjs').Suite} */
 export default {
   what: "the project's own module keeps the kernel's rules, moves its data, and fails as it is told to",
   builds: [{ package: 'vfio-migration-device', test: 'kernel_module' }],
   runs: ({ kernel_module: tests }) =>
-    generations.flatMap((kernel) =>
-      sets.map((set) => ({
-        kernel,
-        set,
-        load: ['ours'],
-        env: { VFIO_TEST_MODULE: 'loaded' },
-        command: [tests],
-      })),
-    ),
+    machines.map((machine) => ({
+      ...machine,
+      load: ['ours'],
+      env: { VFIO_TEST_MODULE: 'loaded' },
+      command: [tests],
+    })),
 }
