@@ -10,6 +10,7 @@ const floors = {
   'vfio-migration-device': 3,
   'vfio-migration': 4,
   'vfio-migration-node': 5,
+  'vfio-migration-preload': 5,
   benchmark: 5,
   fuzz: 5,
   testbed: 5,

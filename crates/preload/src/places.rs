@@ -1,0 +1,132 @@
+//! Where a program finds the software devices: the paths that are answered for, and the folder that stands in for sysfs.
+
+use core::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// One more device than a PCI bus has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many were asked for.
+    pub devices: usize,
+}
+
+/// Where a program finds one software device.
+///
+/// ```
+/// use vfio_migration_preload::Place;
+/// let second = Place::of(1)?;
+/// assert_eq!(second.address(), "0000:00:02.0");
+/// assert_eq!(second.group_path().to_str(), Some("/dev/vfio/7001"));
+/// assert_eq!(second.cdev_path().to_str(), Some("/dev/vfio/devices/vfio7001"));
+/// # Ok::<(), vfio_migration_preload::Crowd>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place(u8);
+
+impl Place {
+    /// The most devices: the slots of a PCI bus, without the first.
+    pub const MOST: usize = 31;
+
+    /// The container of groups.
+    pub const CONTAINER: &'static str = "/dev/vfio/vfio";
+
+    /// The iommufd.
+    pub const IOMMUFD: &'static str = "/dev/iommu";
+
+    /// The place of the device with this index, from 0.
+    pub fn of(index: usize) -> Result<Self, Crowd> {
+        let crowd = Crowd { devices: index.saturating_add(1) };
+        if index >= Self::MOST {
+            return Err(crowd);
+        }
+        u8::try_from(index).map(Self).map_err(|_| crowd)
+    }
+
+    /// The device's index, from 0.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Its address on the PCI bus, which is its name in the folder.
+    pub fn address(self) -> String {
+        format!("0000:00:{:02x}.0", self.0 + 1)
+    }
+
+    /// Its group: a number that no host reaches.
+    pub fn group(self) -> u32 {
+        7000 + u32::from(self.0)
+    }
+
+    /// The node of its group.
+    pub fn group_path(self) -> PathBuf {
+        PathBuf::from(format!("/dev/vfio/{}", self.group()))
+    }
+
+    /// The name of its character device.
+    pub fn cdev_name(self) -> String {
+        format!("vfio{}", self.group())
+    }
+
+    /// The node of its character device.
+    pub fn cdev_path(self) -> PathBuf {
+        Path::new("/dev/vfio/devices").join(self.cdev_name())
+    }
+
+    /// Major and minor number of its character device: the major is the last of those that Linux gives out dynamically.
+    pub fn cdev_number(self) -> (u32, u32) {
+        (511, u32::from(self.0))
+    }
+
+    /// Makes the device's part of the folder that stands in for sysfs, if it is not there; answers its path, which QEMU takes
+    /// as `sysfsdev=`.
+    pub fn build_in(self, folder: &Path) -> io::Result<PathBuf> {
+        let device = folder.join(self.address());
+        let cdev = device.join("vfio-dev").join(self.cdev_name());
+        fs::create_dir_all(&cdev)?;
+        let (major, minor) = self.cdev_number();
+        fs::write(cdev.join("dev"), format!("{major}:{minor}\n"))?;
+        let group = folder.join("iommu_groups").join(self.group().to_string());
+        fs::create_dir_all(&group)?;
+        match symlink(Path::new("../iommu_groups").join(self.group().to_string()), device.join("iommu_group")) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(device),
+        }
+    }
+}
+
+impl fmt::Display for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} devices are more than a PCI bus has room for: ask for at most {}", self.devices, Place::MOST)
+    }
+}
+
+impl core::error::Error for Crowd {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_names_group_and_character_device_as_sysfs_does() {
+        let folder = std::env::temp_dir().join(format!("vfio-migration-places-{}", std::process::id()));
+        let place = Place::of(2).expect("there is room for three");
+        for _ in 0..2 {
+            let device = place.build_in(&folder).expect("the folder is ours");
+            let group = fs::canonicalize(device.join("iommu_group")).expect("the group is there");
+            assert_eq!(group.file_name().and_then(|name| name.to_str()), Some("7002"));
+            let number = fs::read_to_string(device.join("vfio-dev/vfio7002/dev")).expect("the number is there");
+            assert_eq!(number, "511:2\n");
+        }
+        fs::remove_dir_all(&folder).expect("the folder is ours");
+    }
+
+    #[test]
+    fn a_bus_has_room_for_thirty_one() {
+        assert_eq!(Place::of(30).map(Place::address).as_deref(), Ok("0000:00:1f.0"));
+        assert_eq!(Place::of(31), Err(Crowd { devices: 32 }));
+        assert!(Place::of(usize::MAX).is_err());
+    }
+}
