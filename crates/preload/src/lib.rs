@@ -7,4 +7,4 @@
 
 mod places;
 
-pub use places::{Crowd, Place};
+pub use places::{Crowd, Node, Place};

@@ -13,14 +13,71 @@ pub struct Crowd {
     pub devices: usize,
 }
 
+/// A node of `/dev` that is answered for.
+///
+/// ```
+/// use std::path::Path;
+/// use vfio_migration_preload::{Node, Place};
+/// let group = Node::Group(Place::of(0)?);
+/// assert_eq!(Node::at(Path::new("/dev/vfio/7000"), 1), Some(group));
+/// assert_eq!(Node::at(Path::new("/dev/vfio/7001"), 1), None, "there is one device");
+/// assert_eq!(group.path().to_str(), Some("/dev/vfio/7000"));
+/// # Ok::<(), vfio_migration_preload::Crowd>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// The container of groups.
+    Container,
+    /// The iommufd.
+    Iommufd,
+    /// A device's group.
+    Group(Place),
+    /// A device's character device.
+    Cdev(Place),
+}
+
+impl Node {
+    /// What is answered for at a path, with that many devices.
+    pub fn at(path: &Path, devices: usize) -> Option<Self> {
+        let name = path.to_str()?;
+        if devices == 0 || !name.starts_with("/dev/") {
+            return None;
+        }
+        let ends = [Self::Container, Self::Iommufd];
+        let places = (0..devices).filter_map(|index| Place::of(index).ok());
+        let nodes = places.flat_map(|place| [Self::Group(place), Self::Cdev(place)]);
+        ends.into_iter().chain(nodes).find(|node| node.path() == path)
+    }
+
+    /// Where it is.
+    pub fn path(self) -> PathBuf {
+        match self {
+            Self::Container => "/dev/vfio/vfio".into(),
+            Self::Iommufd => "/dev/iommu".into(),
+            Self::Group(place) => format!("/dev/vfio/{}", place.group()).into(),
+            Self::Cdev(place) => Path::new("/dev/vfio/devices").join(place.cdev_name()),
+        }
+    }
+
+    /// Its major and minor number. The majors of groups and devices are the last of those that Linux gives out as it
+    /// goes.
+    pub fn number(self) -> (u32, u32) {
+        match self {
+            Self::Container => (10, 196),
+            Self::Iommufd => (10, 125),
+            Self::Group(place) => (510, u32::from(place.0)),
+            Self::Cdev(place) => (511, u32::from(place.0)),
+        }
+    }
+}
+
 /// Where a program finds one software device.
 ///
 /// ```
 /// use vfio_migration_preload::Place;
 /// let second = Place::of(1)?;
 /// assert_eq!(second.address(), "0000:00:02.0");
-/// assert_eq!(second.group_path().to_str(), Some("/dev/vfio/7001"));
-/// assert_eq!(second.cdev_path().to_str(), Some("/dev/vfio/devices/vfio7001"));
+/// assert_eq!((second.group(), second.cdev_name()), (7001, "vfio7001".to_owned()));
 /// # Ok::<(), vfio_migration_preload::Crowd>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,12 +86,6 @@ pub struct Place(u8);
 impl Place {
     /// The most devices: the slots of a PCI bus, without the first.
     pub const MOST: usize = 31;
-
-    /// The container of groups.
-    pub const CONTAINER: &'static str = "/dev/vfio/vfio";
-
-    /// The iommufd.
-    pub const IOMMUFD: &'static str = "/dev/iommu";
 
     /// The place of the device with this index, from 0.
     pub fn of(index: usize) -> Result<Self, Crowd> {
@@ -60,24 +111,9 @@ impl Place {
         7000 + u32::from(self.0)
     }
 
-    /// The node of its group.
-    pub fn group_path(self) -> PathBuf {
-        PathBuf::from(format!("/dev/vfio/{}", self.group()))
-    }
-
     /// The name of its character device.
     pub fn cdev_name(self) -> String {
         format!("vfio{}", self.group())
-    }
-
-    /// The node of its character device.
-    pub fn cdev_path(self) -> PathBuf {
-        Path::new("/dev/vfio/devices").join(self.cdev_name())
-    }
-
-    /// Major and minor number of its character device: the major is the last of those that Linux gives out dynamically.
-    pub fn cdev_number(self) -> (u32, u32) {
-        (511, u32::from(self.0))
     }
 
     /// Makes the device's part of the folder that stands in for sysfs, if it is not there; answers its path, which QEMU takes
@@ -86,7 +122,7 @@ impl Place {
         let device = folder.join(self.address());
         let cdev = device.join("vfio-dev").join(self.cdev_name());
         fs::create_dir_all(&cdev)?;
-        let (major, minor) = self.cdev_number();
+        let (major, minor) = Node::Cdev(self).number();
         fs::write(cdev.join("dev"), format!("{major}:{minor}\n"))?;
         let group = folder.join("iommu_groups").join(self.group().to_string());
         fs::create_dir_all(&group)?;
