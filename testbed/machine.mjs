@@ -14,22 +14,12 @@ import {
 import { join } from 'node:path'
 import { cache, Missing } from './cache.mjs'
 import { custom, customs } from './custom.mjs'
+import { emulator } from './emulators.mjs'
 import { initramfs } from './initramfs.mjs'
 import { image } from './kernels.mjs'
-import { fromBackports, loader } from './packages.mjs'
 
 /** How long a machine may take, in seconds, unless told otherwise. */
 export const defaultTimeout = 300
-
-/** QEMU as a command that runs without being installed, with where it finds its own files. */
-export const qemu = () => {
-  const base = fromBackports('qemu', ['qemu-system-x86'])
-  const data = ['usr/share/qemu', 'usr/share/seabios', 'usr/lib/ipxe/qemu'].flatMap((path) => ['-L', join(base, path)])
-  return {
-    command: [...loader(base), join(base, 'usr/bin/qemu-system-x86_64'), ...data],
-    env: { QEMU_MODULE_DIR: join(base, 'usr/lib/x86_64-linux-gnu/qemu') },
-  }
-}
 
 /** A word as a shell reads it back. */
 const quote = (word) => `'${word.replaceAll("'", "'\\''")}'`
@@ -71,7 +61,7 @@ export const runIn = async (machine, command) => {
   const own = customs.includes(machine.set)
   const { kernel } = own ? custom(machine.kernel, machine.set) : image(machine.kernel)
   const built = initramfs({ kernel: machine.kernel, set: machine.set, load })
-  const { command: program, env } = qemu()
+  const { command: program, env } = emulator()
   mkdirSync(join(cache, 'runs'), { recursive: true })
   const run = mkdtempSync(join(cache, 'runs/run-'))
   const share = machine.share ?? run

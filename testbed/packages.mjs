@@ -1,12 +1,15 @@
-// Debian packages without installing any: a package manager's configuration of our own beside the machine's, packages that
-// are fetched, checked against the archive's signatures, and unpacked into folders.
+// Debian packages without installing any: configurations of the package manager of our own beside the machine's, one for
+// each release, packages that are fetched, checked against the archive's signatures, and unpacked into folders.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cache, digest, folder, locked, Missing, run, say } from './cache.mjs'
 
-/** The release whose kernels are used, and the suites of it, in the order in which they are preferred. */
-const release = 'trixie'
-const backports = `${release}-backports`
+/** The release whose kernels are used, and whose packages are meant where no other is named. */
+const kernels = 'trixie'
+
+/** The suites of a release, in the order in which they are preferred, and the one of its newer software. */
+const suitesOf = (release) => [release, `${release}-updates`, backportsOf(release)]
+const backportsOf = (release) => `${release}-backports`
 
 /** An index older than this is fetched again, but only when something has to be resolved. */
 const indexAge = 24 * 3600 * 1000
@@ -26,17 +29,17 @@ const mirrors = () => {
   return { main, security }
 }
 
-let configured
+const configured = new Map()
 
 /** The environment for apt: its own state, its own sources, no installed packages, so that nothing of the machine counts. */
-const apt = () => {
-  if (configured) return configured
+const apt = (release = kernels) => {
+  if (configured.has(release)) return configured.get(release)
   if (process.arch !== 'x64') throw new Missing(`the bed's kernels are for x64, this machine is ${process.arch}`)
   const { main, security } = mirrors()
   if (!existsSync(keyring)) throw new Missing(`no ${keyring}: install debian-archive-keyring`)
-  const base = join(cache, 'apt')
+  const base = join(cache, 'apt', release)
   for (const name of ['state/lists/partial', 'cache/archives/partial']) mkdirSync(join(base, name), { recursive: true })
-  const suites = [release, `${release}-updates`, backports].map((suite) => [main, suite])
+  const suites = suitesOf(release).map((suite) => [main, suite])
   if (security) suites.push([security, `${release}-security`])
   const sources = suites.map(([uri, suite]) => `deb [arch=amd64 signed-by=${keyring}] ${uri} ${suite} main\n`).join('')
   const options = {
@@ -59,19 +62,19 @@ const apt = () => {
   writeFileSync(join(base, 'apt.conf'), lines.join(''))
   writeFileSync(join(base, 'sources.list'), sources)
   writeFileSync(join(base, 'status'), '')
-  configured = { env: { APT_CONFIG: join(base, 'apt.conf') }, base, sources }
-  update()
-  return configured
+  const made = { env: { APT_CONFIG: join(base, 'apt.conf') }, base, sources }
+  configured.set(release, made)
+  update(release, made)
+  return made
 }
 
 /** Fetches what the archive has, once a day. An old list will do where a new one cannot be had. */
-const update = () => {
-  const { env, base, sources } = configured
+const update = (release, { env, base, sources }) => {
   const stamp = join(base, 'updated')
   const before = existsSync(stamp) ? JSON.parse(readFileSync(stamp, 'utf8')) : undefined
   const known = before?.sources === digest(sources)
   if (known && Date.now() - before.at < indexAge) return
-  say('fetching the list of packages')
+  say(`fetching the list of packages of ${release}`)
   try {
     run('apt-get', ['update', '-qq', '-o', 'APT::Update::Error-Mode=any'], { env })
   } catch (error) {
@@ -168,15 +171,15 @@ export const pipeFrom = (name, file, shell, cwd) => {
  * A folder with packages and all that they need, down to the C library: what is in it runs on any machine by that library's
  * own loader (`loader`).
  */
-export const closure = (name, packages, { suite = release } = {}) => {
+export const closure = (name, packages, { release = kernels, suite = release } = {}) => {
   const options = ['-qq', '-y', '-t', suite, '--no-install-recommends']
   const files = kept(`closure of ${packages.join(' ')} in ${suite}`, () => {
-    const printed = run('apt-get', ['install', '--print-uris', ...options, ...packages], { env: apt().env })
+    const printed = run('apt-get', ['install', '--print-uris', ...options, ...packages], { env: apt(release).env })
     return [...printed.matchAll(/^'\S+' (\S+)/gm)].map((match) => match[1]).sort()
   })
   if (files.length === 0) throw new Missing(`Debian's archive cannot give ${packages.join(' ')}`)
   return folder(`${name}-${digest(...files)}`, (half) => {
-    const { env, base } = apt()
+    const { env, base } = apt(release)
     run('apt-get', ['install', '--download-only', ...options, ...packages], { env })
     for (const file of files) run('dpkg-deb', ['-x', join(base, 'cache/archives', file), half])
     run('apt-get', ['clean'], { env })
@@ -184,7 +187,7 @@ export const closure = (name, packages, { suite = release } = {}) => {
 }
 
 /** The newest version of a package that is also in the suite of newer software. */
-export const fromBackports = (name, packages) => closure(name, packages, { suite: backports })
+export const fromBackports = (name, packages) => closure(name, packages, { suite: backportsOf(kernels) })
 
 /** The command that runs a program of a closure, with its own libraries. */
 export const loader = (folder) => {

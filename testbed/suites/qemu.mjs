@@ -2,8 +2,8 @@
 // emulated machine, which takes its time.
 import { join } from 'node:path'
 import { testbed } from '../cache.mjs'
+import { emulator } from '../emulators.mjs'
 import { generations } from '../kernels.mjs'
-import { qemu } from '../machine.mjs'
 
 /** @type {import('../test.mjs').Suite} */
 export default {
@@ -19,7 +19,7 @@ export default {
         memory: 1536,
         // One machine in every run, all of them where there is time.
         all: !(kernel === '7.3' && set === 'stock'),
-        env: { UART: uart, QEMU: JSON.stringify(qemu()) },
+        env: { UART: uart, QEMU: JSON.stringify(emulator()) },
         command: ['node', '--test-reporter=tap', join(testbed, 'guest/qemu.test.mjs')],
       })),
     ),
