@@ -1,0 +1,204 @@
+# The guest of the tests with QEMU: a boot sector that uses its devices all the time, and never waits.
+#
+# A device is any function on bus 0 of class 0xff0000 (unassigned), two at most. Of each, the first BAR holds the registers of
+# the model (crates/model, `Register`), eight bytes each, and the third BAR, if it has one, memory of its own.
+#
+# One round with a device: ring the doorbell with a number, and see that number in our memory, where the device writes it;
+# find in the device what we left there a round ago, in a register and in its memory; see its counter not go back. What is
+# not so counts as an error. Everything that the guest knows lies at `known` (testbed/vmm/guest.mjs reads it there):
+#
+#   0 the number of devices   4 rounds   8 errors   12 which kinds of errors there were (bits, below)
+#
+# and is told to the port 0xe9: a digit, how many devices there are, and an E for every error.
+
+        .set known, 0x600
+        .set devices, known
+        .set rounds, known + 4
+        .set errors, known + 8
+        .set kinds, known + 12
+
+# What is known of each device, from here on: `each` bytes a device.
+        .set first, known + 0x20
+        .set each, 0x20
+        .set registers, 0
+        .set memory, 4
+        .set buffer, 8
+        .set kept, 12
+        .set counted, 16
+
+# Where devices may write to, and how much that is.
+        .set buffers, 0x200000
+        .set buffer_size, 0x40000
+        .set between_buffers, 0x100000
+
+# The model's registers.
+        .set COUNTER, 0x00
+        .set CONTROL, 0x10
+        .set DOORBELL, 0x18
+        .set SCRATCH_A, 0x20
+        .set SCRATCH_B, 0x28
+        .set SCRATCH_C, 0x30
+        .set SCRATCH_D, 0x38
+
+        .set NO_DMA, 1
+        .set LOST_REGISTER, 2
+        .set COUNTER_WENT_BACK, 4
+        .set LOST_MEMORY, 8
+
+        .code16
+        .globl _start
+_start:
+        cli
+        xorw %ax, %ax
+        movw %ax, %ds
+        # The line A20: without it every second MiB is another one.
+        inb $0x92, %al
+        orb $2, %al
+        andb $0xfe, %al
+        outb %al, $0x92
+        lgdt gdt_register
+        movl %cr0, %eax
+        orb $1, %al
+        movl %eax, %cr0
+        ljmp $8, $protected
+
+        .code32
+protected:
+        movw $16, %ax
+        movw %ax, %ds
+        movw %ax, %es
+        movw %ax, %ss
+        movl $0x7c00, %esp
+        cld
+        movl $known, %edi
+        xorl %eax, %eax
+        movl $0x40, %ecx
+        rep stosl
+
+        # ebx: the address of a function's configuration; esi: what is known of the device.
+        movl $first, %esi
+        movl $0x80000000, %ebx
+find:
+        movb $8, %bl
+        call configuration
+        shrl $8, %eax
+        cmpl $0xff0000, %eax
+        jne next_function
+        call set_up
+        cmpl $2, devices
+        je found
+next_function:
+        addl $0x800, %ebx
+        cmpl $0x80010000, %ebx
+        jb find
+found:
+        movb devices, %al
+        addb $'0', %al
+        outb %al, $0xe9
+
+again:
+        incl rounds
+        movl $first, %esi
+        movl devices, %ecx
+        jecxz again
+each_device:
+        call use
+        addl $each, %esi
+        loop each_device
+        jmp again
+
+# Reads the word of configuration at ebx into eax; dx is the port of the word afterwards.
+configuration:
+        movl %ebx, %eax
+        movw $0xcf8, %dx
+        outl %eax, %dx
+        movw $0xcfc, %dx
+        inl %dx, %eax
+        ret
+
+# Makes the device at ebx work, and keeps what is to be known of it.
+set_up:
+        movb $0x04, %bl
+        call configuration
+        orb $6, %al
+        outl %eax, %dx
+        movb $0x18, %bl
+        call configuration
+        andb $0xf0, %al
+        movl %eax, memory(%esi)
+        movb $0x10, %bl
+        call configuration
+        andb $0xf0, %al
+        movl %eax, registers(%esi)
+        movl %eax, %edi
+        imull $between_buffers, devices, %eax
+        addl $buffers, %eax
+        movl %eax, buffer(%esi)
+        movl %eax, SCRATCH_A(%edi)
+        movl $buffer_size, SCRATCH_B(%edi)
+        movl $1, CONTROL(%edi)
+        incl devices
+        addl $each, %esi
+        ret
+
+# One round with the device at esi.
+use:
+        movl registers(%esi), %edi
+        movl rounds, %eax
+        movl %eax, DOORBELL(%edi)
+        movl buffer(%esi), %ebx
+        movl $NO_DMA, %edx
+        cmpl %eax, (%ebx)
+        call count_unless_equal
+
+        movl kept(%esi), %ebx
+        movl $LOST_REGISTER, %edx
+        cmpl %ebx, SCRATCH_C(%edi)
+        call count_unless_equal
+        movl %eax, SCRATCH_C(%edi)
+
+        movl memory(%esi), %ebp
+        testl %ebp, %ebp
+        jz no_memory
+        movl $LOST_MEMORY, %edx
+        cmpl %ebx, (%ebp)
+        call count_unless_equal
+        movl %eax, (%ebp)
+no_memory:
+        movl %eax, kept(%esi)
+
+        movl COUNTER(%edi), %eax
+        cmpl counted(%esi), %eax
+        jae went_on
+        movl $COUNTER_WENT_BACK, %edx
+        orl %esp, %esp
+        call count_unless_equal
+went_on:
+        movl %eax, counted(%esi)
+        movl errors, %eax
+        movl %eax, SCRATCH_D(%edi)
+        ret
+
+# Counts an error of the kind in edx, unless the last comparison found the same. Keeps all but edx.
+count_unless_equal:
+        je equal
+        pushl %eax
+        incl errors
+        orl %edx, kinds
+        movb $'E', %al
+        outb %al, $0xe9
+        popl %eax
+equal:
+        ret
+
+        .align 4
+gdt:
+        .quad 0
+        .quad 0x00cf9b000000ffff
+        .quad 0x00cf93000000ffff
+gdt_register:
+        .word . - gdt - 1
+        .long gdt
+
+        .org _start + 510
+        .word 0xaa55

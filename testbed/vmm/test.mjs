@@ -1,0 +1,83 @@
+// Runs unmodified QEMUs with software devices: `node testbed/vmm/test.mjs [--all] [--verbose] [--emulator 11.1] [CASE...]`.
+// Without --all each case runs on those QEMUs only that it names for that. A case is in a file of cases/. Ends with one line
+// that counts: `vmm: 12 passed, 0 failed, 1 skipped`.
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Missing, say, testbed } from '../cache.mjs'
+import { emulator, emulators } from '../emulators.mjs'
+import { Bed } from './bed.mjs'
+
+/**
+ * @typedef {object} Case
+ * @property {string} what must be so
+ * @property {string[]} on which QEMUs
+ * @property {string[]} [quick] on which of them without --all; on none unless told
+ * @property {(bed: Bed) => Promise<void>} run throws if it is not so
+ */
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    all: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+    emulator: { type: 'string', multiple: true, default: [] },
+  },
+})
+const refuse = (why) => {
+  say(why)
+  process.exit(2)
+}
+
+/** @type {Map<string, Case>} */
+const cases = new Map()
+const folder = join(testbed, 'vmm/cases')
+for (const file of readdirSync(folder).filter((name) => name.endsWith('.mjs'))) {
+  const { default: group } = await import(join(folder, file))
+  for (const [name, one] of Object.entries(group)) cases.set(name, one)
+}
+const unknown = positionals.find((name) => !cases.has(name))
+if (unknown !== undefined) refuse(`there is no case ${unknown}: there are ${[...cases.keys()].sort().join(', ')}`)
+const stranger = values.emulator.find((name) => !emulators.includes(name))
+if (stranger !== undefined) refuse(`there is no QEMU ${stranger}: there are ${emulators.join(', ')}`)
+
+const total = { passed: 0, failed: 0, skipped: 0 }
+const skips = []
+
+/** Runs one case on one QEMU, and says how it went. */
+const runOne = async (name, one, generation) => {
+  const where = `${name} on QEMU ${generation}`
+  const begun = Date.now()
+  const done = (how, why = '') => say(`${where}: ${how} in ${((Date.now() - begun) / 1000).toFixed(1)} s${why}`)
+  const bed = new Bed(name, generation)
+  try {
+    emulator(generation)
+    await one.run(bed)
+    total.passed += 1
+    done('passed')
+  } catch (error) {
+    if (error instanceof Missing) {
+      total.skipped += 1
+      skips.push(`skipped: ${where}: ${error.message}`)
+      return
+    }
+    total.failed += 1
+    done('failed', `: ${one.what}`)
+    console.error(error.stack ?? error)
+    console.error(bed.told())
+  } finally {
+    if (values.verbose) console.error(bed.told())
+    await bed.end()
+  }
+}
+
+for (const name of positionals.length > 0 ? positionals : [...cases.keys()].sort()) {
+  const one = cases.get(name)
+  const wanted = values.all || positionals.length > 0 ? one.on : (one.quick ?? [])
+  for (const generation of wanted) {
+    if (values.emulator.length === 0 || values.emulator.includes(generation)) await runOne(name, one, generation)
+  }
+}
+for (const line of skips) console.log(line)
+console.log(`vmm: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
+process.exitCode = total.failed > 0 ? 1 : 0

@@ -1,0 +1,199 @@
+// A virtual machine in an unmodified QEMU, with software devices and the guest that uses them all the time.
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { emulator } from '../emulators.mjs'
+import { Monitor } from '../monitor.mjs'
+import { bootDisk, known, memory, readKnown } from './guest.mjs'
+
+/** How long anything may take, in milliseconds: a watchdog only. */
+const patience = 60_000
+
+/** What ends a migration in QEMU's words. */
+const ends = ['completed', 'failed', 'cancelled']
+
+/** The guest's memory as `[from, length]`; what lies between is the screen's and the firmware's. */
+const ram = [
+  [0, 0xa_0000],
+  [0x10_0000, (memory - 1) * 0x10_0000],
+]
+
+/** Waits until `ask()` gives something, and gives it. */
+export const until = async (what, ask) => {
+  for (const end = Date.now() + patience; Date.now() < end; await sleep(20)) {
+    const answer = await ask()
+    if (answer) return answer
+  }
+  throw new Error(`waited in vain: ${what}`)
+}
+
+export class Vm {
+  #child
+  #monitor
+  #folder
+
+  /**
+   * Starts QEMU and, unless told otherwise, the guest in it. Whoever starts one ends it: `quit` or `kill`.
+   *
+   * @param {object} wanted
+   * @param {string} wanted.generation of QEMU
+   * @param {string} wanted.name under which its files are in `folder`
+   * @param {string} wanted.folder
+   * @param {{ preload?: string, env: Record<string, string>, args: string[] }} [wanted.devices] none without it
+   * @param {boolean} [wanted.paused] the guest does not run, not even when it has come here
+   * @param {boolean} [wanted.incoming] a guest is going to come here
+   * @param {string[]} [wanted.args] more of QEMU's
+   */
+  static async start(wanted) {
+    const vm = new Vm(wanted)
+    try {
+      await vm.#monitor.greet()
+    } catch (error) {
+      vm.kill()
+      throw error
+    }
+    return vm
+  }
+
+  constructor({ generation, name, folder, devices, paused = false, incoming = false, args = [] }) {
+    const { command, env } = emulator(generation, { preload: devices?.preload })
+    this.name = name
+    this.#folder = folder
+    const boot = `driver=raw,node-name=boot,read-only=on,file.driver=file,file.filename=${bootDisk()}`
+    const all = [
+      ...command.slice(1),
+      ...['-M', 'q35', '-accel', 'tcg,tb-size=32', '-m', `${memory}`],
+      ...['-no-user-config', '-nodefaults', '-display', 'none', '-qmp', 'stdio'],
+      ...['-debugcon', `file:${this.#file('port')}`],
+      ...['-blockdev', boot, '-device', 'virtio-blk-pci,drive=boot,addr=0x2'],
+      ...(paused ? ['-S'] : []),
+      ...(incoming ? ['-incoming', 'defer'] : []),
+      ...(devices?.args ?? []),
+      ...args,
+    ]
+    this.#child = spawn(command[0], all, {
+      cwd: folder,
+      env: { ...process.env, ...env, ...devices?.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    this.#monitor = new Monitor(this.#child, { patience })
+  }
+
+  #file(what) {
+    return join(this.#folder, `${this.name}.${what}`)
+  }
+
+  execute(command, args) {
+    return this.#monitor.execute(command, args)
+  }
+
+  /** A command of the monitor for people; what it says, which is nothing if it succeeded in silence. */
+  async say(line) {
+    return (await this.execute('human-monitor-command', { 'command-line': line })).trim()
+  }
+
+  /** What QEMU said on standard error. */
+  get said() {
+    return this.#monitor.said
+  }
+
+  /** How it ended: `{ code, signal }`; undefined while it runs. */
+  get ended() {
+    return this.#monitor.ended
+  }
+
+  /** What the guest told its port: how many devices it found, and an E for every error. */
+  get port() {
+    return existsSync(this.#file('port')) ? readFileSync(this.#file('port'), 'latin1') : ''
+  }
+
+  async runState() {
+    return (await this.execute('query-status')).status
+  }
+
+  /** What the guest knows. */
+  async guest() {
+    const words = await this.say(`xp /${known.length / 4}wx ${known.at}`)
+    const values = [...words.matchAll(/0x([0-9a-f]{8})/g)].map((match) => Number.parseInt(match[1], 16))
+    return readKnown(values)
+  }
+
+  /** Waits until the guest has used its devices so many times more. */
+  async works(rounds = 50) {
+    const { rounds: before } = await this.guest()
+    return until(`${this.name}'s guest works`, async () => {
+      const now = await this.guest()
+      return now.rounds >= before + rounds && now
+    })
+  }
+
+  /** Waits until the guest has found this many devices and works with them. */
+  async booted(devices) {
+    await until(`${this.name}'s guest has booted`, () => this.port.length > 0)
+    if (this.port[0] !== `${devices}`) throw new Error(`the guest found ${this.port[0]} devices instead of ${devices}`)
+    return this.works()
+  }
+
+  /** A digest of the guest's memory. Only one that does not run has a certain one. */
+  async memory() {
+    const hash = createHash('sha256')
+    for (const bytes of await this.memoryBytes()) hash.update(bytes)
+    return hash.digest('hex').slice(0, 16)
+  }
+
+  /** The guest's memory, in the pieces that it has. */
+  async memoryBytes() {
+    const pieces = []
+    for (const [from, size] of ram) {
+      const filename = this.#file('memory')
+      await this.execute('pmemsave', { val: from, size, filename })
+      pieces.push(readFileSync(filename))
+      rmSync(filename)
+    }
+    return pieces
+  }
+
+  async capabilities(names) {
+    if (names.length === 0) return
+    const capabilities = names.map((capability) => ({ capability, state: true }))
+    await this.execute('migrate-set-capabilities', { capabilities })
+  }
+
+  /** Waits for the end of a migration: `{ status, why }`; `gone` if QEMU itself ended. */
+  async migrated() {
+    try {
+      return await until(`${this.name} migrates`, async () => {
+        const { status, 'error-desc': why } = await this.execute('query-migrate')
+        return ends.includes(status) && { status, why }
+      })
+    } catch (error) {
+      if (!this.ended) throw error
+      return { status: 'gone', why: error.message }
+    }
+  }
+
+  /** Waits until the guest is in one of these states. */
+  reaches(...states) {
+    return until(`${this.name} is ${states.join(' or ')}`, async () => {
+      const state = await this.runState()
+      return states.includes(state) && state
+    })
+  }
+
+  async quit() {
+    await this.execute('quit')
+    return this.#monitor.end()
+  }
+
+  /** Waits until it has ended by itself. */
+  end() {
+    return this.#monitor.end()
+  }
+
+  /** Ends it whatever it does. */
+  kill() {
+    this.#child.kill('SIGKILL')
+  }
+}
