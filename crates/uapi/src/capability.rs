@@ -47,6 +47,12 @@ impl Chained {
         }
     }
 
+    /// What the kernel would have filled in so.
+    #[cfg(test)]
+    pub(crate) const fn of(words: Vec<u64>) -> Self {
+        Self { words }
+    }
+
     pub(crate) fn u32(&self, offset: usize) -> Option<u32> {
         let word = self.words.get(offset / 8)?.to_ne_bytes();
         let bytes = word.get(offset % 8..offset % 8 + 4)?;
@@ -88,7 +94,7 @@ mod tests {
     fn chain(words: &[(u16, u16, u32)]) -> Chained {
         let word =
             |(id, version, next): &(u16, u16, u32)| u64::from(*id) | u64::from(*version) << 16 | u64::from(*next) << 32;
-        Chained { words: words.iter().map(word).collect() }
+        Chained::of(words.iter().map(word).collect())
     }
 
     fn ids(chain: &Chained, first: u32) -> Result<Vec<u16>> {
