@@ -2,6 +2,8 @@ mod error;
 mod kernel;
 mod lent;
 
+#[cfg(target_os = "linux")]
+pub(crate) use error::{EXPERIMENTAL_REMEDY, experimental};
 pub use error::{Fault, KernelError, OpenError};
 pub use kernel::{By, KernelAddress, Place, Token};
 pub use lent::Lent;

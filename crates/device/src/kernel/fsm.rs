@@ -1,26 +1,18 @@
 //! A device with `VFIO_DEVICE_FEATURE` and a data fd, as a [`Device`].
 
-use core::time::Duration;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::thread::sleep;
 
 use rustix::io::Errno;
 use vfio_migration_protocol::device::Then;
 use vfio_migration_protocol::{
     CallError, Capabilities, Device, Errno as Number, Estimate, Filled, Passport, PreCopyInfo, State, Table,
 };
-use vfio_migration_uapi::interruption::Interruption;
 
 use super::calls::{Calls, Left};
 use super::descriptor::is_out_of_descriptors;
+use super::requests::{INTERRUPTIONS, Requests};
 use super::reserve::Reserve;
-
-/// How often a call that a signal interrupted is made again.
-const INTERRUPTIONS: u32 = 100;
-/// How often a reset that finds the device's lock taken is tried again, and how long it waits in between.
-const RESETS: u32 = 50;
-const RESET_PAUSE: Duration = Duration::from_millis(20);
 
 /// The device, and what is known about it between two calls.
 pub(super) struct Fsm<C> {
@@ -39,8 +31,7 @@ pub(super) struct Fsm<C> {
     /// REINIT was asked for and the kernel knows it.
     reinit: bool,
     reserve: Reserve,
-    /// Each method of [`Device`] that makes calls is one request.
-    interruption: Arc<Interruption>,
+    requests: Requests,
 }
 
 impl<C: Calls> Fsm<C> {
@@ -58,24 +49,16 @@ impl<C: Calls> Fsm<C> {
             write_failed: None,
             reinit: false,
             reserve,
-            interruption: Arc::default(),
+            requests: Requests::default(),
         }
     }
 
-    /// Makes a call again that a signal interrupted, within a bound, unless the interruption was meant for it.
     fn made<T>(&self, mut call: impl FnMut(&C) -> Result<T, Errno>) -> Result<T, Errno> {
-        let mut left = INTERRUPTIONS;
-        loop {
-            left -= 1;
-            match self.interruption.during(|| call(&self.calls)) {
-                Err(Errno::INTR) if left > 0 && !self.interruption.is_asked() => {}
-                answer => return answer,
-            }
-        }
+        self.requests.made(|| call(&self.calls))
     }
 
     fn read_state(&mut self) -> Result<State, CallError> {
-        let number = self.made(C::state).map_err(|errno| self.explain("asking for the state", errno))?;
+        let number = self.made(C::state).map_err(|errno| self.requests.failed("asking for the state", errno))?;
         let state = State::from_fsm(number);
         if !has_data(state) {
             self.left_alone |= self.data.take().is_some();
@@ -94,7 +77,7 @@ impl<C: Calls> Fsm<C> {
         if opens {
             self.reserve.spend();
         }
-        let answer = match self.interruption.during(|| self.calls.set_state(to.to_fsm())) {
+        let answer = match self.requests.once(|| self.calls.set_state(to.to_fsm())) {
             Ok(opened) => {
                 if opens {
                     self.data = opened;
@@ -157,28 +140,13 @@ impl<C: Calls> Fsm<C> {
     /// What it means that a call on the data fd failed.
     fn data_failed(&mut self, what: &str, errno: Errno) -> CallError {
         if errno != Errno::NODEV {
-            return self.explain(what, errno);
+            return self.requests.failed(what, errno);
         }
         match self.read_state() {
             Ok(state) if !has_data(state) => reset_by_others(state),
             Ok(state) => CallError::because(Number::ENODEV, format!("{what} failed: the data fd is dead, in {state}")),
-            Err(_) => self.explain(what, errno),
+            Err(_) => self.requests.failed(what, errno),
         }
-    }
-
-    /// What the kernel's numbers mean where they mean something of their own here.
-    fn explain(&self, what: &str, errno: Errno) -> CallError {
-        let number = Number::from_linux(errno.raw_os_error());
-        let why = match errno {
-            Errno::NODEV => "the device is gone, or its driver has given it up",
-            Errno::NOTCONN => "the physical function that it belongs to is gone or disabled",
-            Errno::TIMEDOUT => "the device did not answer in time",
-            Errno::INTR if self.interruption.is_asked() => "the call did not return, and was interrupted",
-            Errno::INTR => "signals interrupted every attempt",
-            Errno::AGAIN => "the device was busy at every attempt",
-            _ => return CallError::because(number, format!("{what} failed")),
-        };
-        CallError::because(number, format!("{what} failed: {why}"))
     }
 }
 
@@ -196,12 +164,12 @@ impl<C: Calls> Device for Fsm<C> {
     }
 
     fn state(&mut self) -> Result<State, CallError> {
-        self.interruption.begin();
+        self.requests.begin();
         self.read_state()
     }
 
     fn set_state(&mut self, to: State) -> Result<(), CallError> {
-        self.interruption.begin();
+        self.requests.begin();
         for _ in 0..INTERRUPTIONS {
             // After an interruption it may be anywhere on the way.
             let from = self.read_state()?;
@@ -215,7 +183,7 @@ impl<C: Calls> Device for Fsm<C> {
                     return Err(CallError::because(Number::EIO, format!("the driver gave no data fd for {to}")));
                 }
                 Ok(()) => return Ok(()),
-                Err(Errno::INTR) if !self.interruption.is_asked() => {}
+                Err(Errno::INTR) if !self.requests.is_to_end() => {}
                 Err(errno) if is_out_of_descriptors(errno) => {
                     let why = format!(
                         "no descriptor is left for the data, and the device may be in {to} without it: raise the limit \
@@ -223,33 +191,17 @@ impl<C: Calls> Device for Fsm<C> {
                     );
                     return Err(CallError::because(Number::from_linux(errno.raw_os_error()), why));
                 }
-                Err(errno) => return Err(self.explain(&format!("the change from {from} to {to}"), errno)),
+                Err(errno) => return Err(self.requests.failed(&format!("the change from {from} to {to}"), errno)),
             }
         }
         Err(CallError::because(Number::EINTR, format!("signals interrupt every change to {to}")))
     }
 
     fn reset(&mut self) -> Result<(), CallError> {
-        self.interruption.begin();
-        let mut left = RESETS;
-        loop {
-            match self.made(C::reset) {
-                // Somebody else has the device's lock for a moment.
-                Err(Errno::AGAIN) if left > 0 => {
-                    left -= 1;
-                    sleep(RESET_PAUSE);
-                }
-                Ok(()) => {
-                    (self.data, self.write_failed, self.last, self.left_alone) = (None, None, None, false);
-                    return Ok(());
-                }
-                Err(errno @ (Errno::INVAL | Errno::NOTTY)) => {
-                    let why = "the device has no reset that works: close it, or unbind its driver";
-                    return Err(CallError::because(Number::from_linux(errno.raw_os_error()), why));
-                }
-                Err(errno) => return Err(self.explain("the reset", errno)),
-            }
-        }
+        self.requests.begin();
+        self.requests.reset(|| self.calls.reset())?;
+        (self.data, self.write_failed, self.last, self.left_alone) = (None, None, None, false);
+        Ok(())
     }
 
     fn read(&mut self, into: &mut [u8]) -> Result<Filled, CallError> {
@@ -260,7 +212,7 @@ impl<C: Calls> Device for Fsm<C> {
         }
         // Known before the read is issued: an end that was read in pre-copy is none.
         let pre_copy = self.last.is_some_and(State::is_pre_copy);
-        self.interruption.begin();
+        self.requests.begin();
         match self.made(|calls| calls.read(data.as_fd(), &mut *into)) {
             // hisi, qat and mtty say 0 where the others say ENOMSG.
             Ok(0) | Err(Errno::NOMSG | Errno::AGAIN) if pre_copy => Ok(Filled { len: 0, then: Then::Pause }),
@@ -282,7 +234,7 @@ impl<C: Calls> Device for Fsm<C> {
         if data.is_empty() {
             return Ok(0);
         }
-        self.interruption.begin();
+        self.requests.begin();
         let error = match self.made(|calls| calls.write(fd.as_fd(), data)) {
             Ok(0) => CallError::because(Number::EIO, "the driver takes no more data"),
             Ok(taken) => return Ok(taken),
@@ -294,7 +246,7 @@ impl<C: Calls> Device for Fsm<C> {
 
     fn pre_copy_info(&mut self) -> Result<PreCopyInfo, CallError> {
         let data = self.data("ask about")?;
-        self.interruption.begin();
+        self.requests.begin();
         match self.made(|calls| calls.left(data.as_fd())) {
             Ok(Left { initial, dirty, reinit }) => Ok(PreCopyInfo {
                 initial: Estimate::from_device(initial),
@@ -306,18 +258,17 @@ impl<C: Calls> Device for Fsm<C> {
     }
 
     fn data_size(&mut self) -> Result<Estimate, CallError> {
-        self.interruption.begin();
+        self.requests.begin();
         match self.made(C::data_size) {
             Ok(bytes) => Ok(Estimate::from_device(bytes)),
             // Kernels up to 6.1 do not know the question, some drivers have no answer.
             Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => Ok(Estimate::Unknown),
-            Err(errno) => Err(self.explain("asking for the size of the data", errno)),
+            Err(errno) => Err(self.requests.failed("asking for the size of the data", errno)),
         }
     }
 
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
-        let interruption = Arc::clone(&self.interruption);
-        Some(Arc::new(move || interruption.ask()))
+        Some(self.requests.interrupter())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Devices of the Linux kernel, by the fsm protocol.
+//! Devices of the Linux kernel: by the fsm protocol, or by a migration region for who asks for that
+//! ([`region`](crate::region)).
 //!
 //! There are three ways to one: a program that has it open calls [`take`] with its descriptors; [`Address`](crate::Address)es
 //! name descriptors of this or another process, or of whoever waits at a unix socket; or we open it, by group and container
@@ -21,15 +22,19 @@
 mod calls;
 mod cdev;
 mod descriptor;
+mod first_state;
 mod fsm;
 mod group;
 mod holding;
 mod ioctls;
+mod migration;
 mod node;
 mod offer;
 mod passed;
 mod passport;
 mod receive;
+mod region;
+mod requests;
 mod reserve;
 mod signal;
 pub mod tracker;
@@ -46,17 +51,20 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, major, minor, stat};
 use rustix::io::Errno;
-use vfio_migration_protocol::{Capabilities, Device, Errno as Number, State};
-use vfio_migration_uapi::feature::{self, Operation};
-use vfio_migration_uapi::layout;
+use vfio_migration_protocol::{Capabilities, Device, Errno as Number};
 
 use crate::address::{By, Fault, KernelAddress, KernelError, OpenOptions, Opened, Place, Token};
+use crate::region::RegionDevice;
 use crate::sysfs::{Host, SysDevice};
 use cdev::Bound;
+use first_state::Found;
 use fsm::Fsm;
 use group::Group;
-use holding::{Beside, Kept};
+use holding::{Beside, Kept, KeptDevice};
 use ioctls::Ioctls;
+use migration::Migration;
+use region::KernelRegion;
+use tracking::Logs;
 
 /// Takes a device that the caller has open. `beside` is what it needs to go on working and what belongs to it: its
 /// container or its iommufd; it is kept open and not touched. `place` says which device it is, for kernels that do not say
@@ -171,72 +179,33 @@ fn finish(
     options: &OpenOptions,
     from: &str,
 ) -> Result<Opened, KernelError> {
-    let mut capabilities = capabilities(&kept, sysfs, from)?;
+    let migration = migration::ask(&kept, sysfs, options.region, from)?;
     let passport = passport::passport(sysfs, &kept.device);
     let kept = Arc::new(kept);
     let weak = Arc::downgrade(&kept);
-    let has_log = capabilities.has(Capabilities::DIRTY_TRACKING);
-    let trackers = tracking::trackers(&options.host, &kept, has_log, options.lent, from)?;
-    if !trackers.is_empty() {
-        capabilities = capabilities | Capabilities::DIRTY_TRACKING;
-    }
-    let mut device = Fsm::new(Ioctls(kept), passport, capabilities);
-    let failed = |what: &str, error: &vfio_migration_protocol::CallError| KernelError {
-        fault: Fault::Device,
-        what: format!("{from}: {what}: {error}"),
-        remedy: "look into the kernel's log ('dmesg')".into(),
-        errno: Some(error.errno),
+    let logs = match &migration {
+        Migration::Fsm(capabilities) if capabilities.has(Capabilities::DIRTY_TRACKING) => Logs::OwnFirst,
+        Migration::Fsm(_) => Logs::Lent,
+        Migration::Region(..) => Logs::Beside,
     };
-    let found = device.state().map_err(|error| failed("its state cannot be read", &error))?;
-    let free = match by {
-        None => matches!(found, State::Running | State::RunningP2p | State::Stop),
-        Some(_) => found == State::Running,
-    };
-    if !free && by.is_none() {
-        return Err(KernelError::new(
-            Fault::Device,
-            format!("{from} is in {found}: another session has it, or left it so"),
-            "end that session; if it is gone, let the device's owner reset it (VFIO_DEVICE_RESET)",
-        ));
-    }
-    if !free {
-        device.reset().map_err(|error| failed(&format!("it was left in {found} and cannot be reset"), &error))?;
-        let now = device.state().map_err(|error| failed("its state cannot be read", &error))?;
-        if now != State::Running {
-            let what = format!("{from} was left in {found}, and is in {now} after a reset");
-            return Err(KernelError::new(Fault::Device, what, "unbind its driver and bind it again"));
+    let trackers = tracking::trackers(&options.host, &kept, logs, options.lent, from)?;
+    let tracking = if trackers.is_empty() { Capabilities::STOP_COPY } else { Capabilities::DIRTY_TRACKING };
+    let mut device: Box<dyn Device> = match migration {
+        Migration::Fsm(capabilities) => Box::new(Fsm::new(Ioctls(kept), passport, capabilities | tracking)),
+        Migration::Region(info, options) => {
+            let fd = Arc::clone(&kept);
+            let region = KernelRegion::new(KeptDevice(kept), fd.device.as_fd(), &info);
+            let device = region.and_then(|region| RegionDevice::new(region, passport, tracking, options));
+            Box::new(device.map_err(|error| {
+                let what = format!("{from} cannot migrate: {error}");
+                KernelError::new(Fault::Device, what, "report it to the maintainers of the driver")
+            })?)
         }
-    }
+    };
+    let Found { state: found, was_reset } = first_state::settle(&mut *device, by.is_some(), from)?;
     let reset_by_kernel = by.is_some() && sysfs.is_some_and(SysDevice::is_reset_by_opening);
-    let holding = Holding { kept: weak, by, found, reset_by_us: !free, reset_by_kernel };
-    Ok(Opened { device: Box::new(device), trackers, model: None, kernel: Some(holding) })
-}
-
-fn capabilities(kept: &Kept, sysfs: Option<&SysDevice>, from: &str) -> Result<Capabilities, KernelError> {
-    let fd = kept.device.as_fd();
-    let driver =
-        sysfs.and_then(SysDevice::driver).map_or_else(|| "its driver".into(), |name| format!("the driver {name}"));
-    let bits = match feature::migration(fd) {
-        Ok(bits) => bits,
-        Err(errno @ (Errno::NOTTY | Errno::INVAL)) => {
-            let remedy = "use a device and a driver with migration: 'vfio-migration list' shows those of this host";
-            let what = format!("{from} cannot migrate: {driver} has no migration");
-            return Err(KernelError::new(Fault::Unsupported, what, remedy).with(errno));
-        }
-        Err(errno) => {
-            let what = format!("{from} does not say whether it can migrate: {errno}");
-            return Err(KernelError::new(Fault::Device, what, "look into the kernel's log ('dmesg')").with(errno));
-        }
-    };
-    // What is newer than this is not used, whatever it is.
-    let known = Capabilities::FSM_SETS[3].bits() & bits;
-    let Some(capabilities) = Capabilities::FSM_SETS.into_iter().find(|set| set.bits() == known) else {
-        let what = format!("{from} cannot migrate: {driver} offers migration without stop-copy (flags {bits:#x})");
-        return Err(KernelError::new(Fault::Unsupported, what, "report it to the maintainers of the driver"));
-    };
-    // Some kernels say yes and then cannot report: that shows when a tracker starts.
-    let logs = feature::probe(fd, layout::VFIO_DEVICE_FEATURE_DMA_LOGGING_START, Some(Operation::Set)).is_ok();
-    Ok(if logs { capabilities | Capabilities::DIRTY_TRACKING } else { capabilities })
+    let holding = Holding { kept: weak, by, found, reset_by_us: was_reset, reset_by_kernel };
+    Ok(Opened { device, trackers, model: None, kernel: Some(holding) })
 }
 
 /// The device at a place of this host.

@@ -11,12 +11,23 @@ use super::tracker::{Container, DeviceLog, FirstThatWorks, MappedLog, PageTable,
 use crate::address::{Fault, KernelError, Lent};
 use crate::sysfs::Host;
 
-/// The trackers of a device. Where it has a log of its own, what we have opened ourselves comes after it: some kernels say
-/// that there is a log and cannot read it. What belongs to the caller comes after it if it was lent.
+/// What may say which pages a device wrote to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logs {
+    /// Its own log, and after it what we have opened ourselves beside it: some kernels say that there is a log and cannot
+    /// read it.
+    OwnFirst,
+    /// What we have opened ourselves beside it: devices with a region leave it to that.
+    Beside,
+    /// Only what was lent.
+    Lent,
+}
+
+/// The trackers of a device. What belongs to the caller comes after the device's own log, if it was lent.
 pub(super) fn trackers(
     host: &Host,
     kept: &Arc<Kept>,
-    has_log: bool,
+    logs: Logs,
     lent: Option<Lent>,
     from: &str,
 ) -> Result<Vec<Box<dyn Tracker>>, KernelError> {
@@ -27,7 +38,7 @@ pub(super) fn trackers(
         })
     };
     let mut first = FirstThatWorks::new();
-    if has_log {
+    if logs == Logs::OwnFirst {
         first = first.or("the device's DMA log", DeviceLog::new(KeptDevice(Arc::clone(kept)), Whose::Ours));
     }
     let container = |fd, whose| Ok(MappedLog::new(Container::new(copy(fd)?), whose));
@@ -41,15 +52,15 @@ pub(super) fn trackers(
             let fd = the_iommufd(host, beside).ok_or_else(|| absent(from, "iommufd"))?;
             first.or(PAGE_TABLE, page_table(fd, id, whose(started))?)
         }
-        (None, Beside::Group(group)) if has_log => {
+        (None, Beside::Group(group)) if logs != Logs::Lent => {
             first.or(CONTAINER, container(group.container.as_fd(), Whose::Ours)?)
         }
-        (None, Beside::Space { space, tracking: Some(id) }) if has_log => {
+        (None, Beside::Space { space, tracking: Some(id) }) if logs != Logs::Lent => {
             first.or(PAGE_TABLE, page_table(space.iommufd.as_fd(), *id, Whose::Ours)?)
         }
         (None, _) => first,
     };
-    Ok(if has_log || lent.is_some() { vec![Box::new(first)] } else { Vec::new() })
+    Ok(if first.is_empty() { Vec::new() } else { vec![Box::new(first)] })
 }
 
 const CONTAINER: &str = "the container's dirty tracking";

@@ -4,11 +4,11 @@ use super::BadAreas;
 
 /// The mapped parts, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Areas(Vec<(u64, u64)>);
+pub(crate) struct Areas(Vec<(u64, u64)>);
 
 impl Areas {
     /// The parts of a region of `size` bytes, in any order. Empty ones are none.
-    pub(super) fn new(parts: Vec<(u64, u64)>, size: u64) -> Result<Self, BadAreas> {
+    pub(crate) fn new(parts: Vec<(u64, u64)>, size: u64) -> Result<Self, BadAreas> {
         let mut parts = parts;
         parts.retain(|(_, len)| *len > 0);
         parts.sort_unstable();
@@ -25,7 +25,7 @@ impl Areas {
     }
 
     /// How many of the `len` bytes from `offset` on, one at least, are mapped together or not mapped together, and which.
-    pub(super) fn run(&self, offset: u64, len: usize) -> (usize, bool) {
+    pub(crate) fn run(&self, offset: u64, len: usize) -> (usize, bool) {
         let next = self.0.partition_point(|(start, area)| start + area <= offset);
         let (end, mapped) = match self.0.get(next) {
             Some((start, area)) if *start <= offset => (start + area, true),

@@ -1,5 +1,7 @@
 //! A device with a migration region, as a [`Device`].
 
+use std::sync::Arc;
+
 use vfio_migration_protocol::region::{Access, Change, Register, ResumeLoop, SaveLoop, StateBits, Step};
 use vfio_migration_protocol::{
     CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table,
@@ -302,6 +304,7 @@ impl<R: Region> Device for RegionDevice<R> {
     }
 
     fn state(&mut self) -> Result<State, CallError> {
+        self.region.begin();
         let value = self.register(Register::DeviceState)?;
         let state = StateBits::new(u32::try_from(value).unwrap_or(u32::MAX)).state(self.region.has_ndma());
         self.found(state);
@@ -309,6 +312,7 @@ impl<R: Region> Device for RegionDevice<R> {
     }
 
     fn set_state(&mut self, to: State) -> Result<(), CallError> {
+        self.region.begin();
         for _ in 1..INTERRUPTIONS {
             // After an interruption it may be anywhere on the way: the walk begins with reading the state.
             match self.walk(to) {
@@ -320,6 +324,7 @@ impl<R: Region> Device for RegionDevice<R> {
     }
 
     fn reset(&mut self) -> Result<(), CallError> {
+        self.region.begin();
         self.region.reset()?;
         self.forget();
         self.last = None;
@@ -327,6 +332,7 @@ impl<R: Region> Device for RegionDevice<R> {
     }
 
     fn read(&mut self, into: &mut [u8]) -> Result<Filled, CallError> {
+        self.region.begin();
         let stopped = self.last == Some(State::StopCopy);
         let Data::Save(save) = &mut self.data else { return Err(self.no_data("read")) };
         let first = save.read(into.len(), stopped);
@@ -337,6 +343,7 @@ impl<R: Region> Device for RegionDevice<R> {
         if let Some(failed) = &self.write_failed {
             return Err(failed.clone());
         }
+        self.region.begin();
         let written = self.give(data, segment_end);
         if let (Err(error), Data::Resume(_)) = (&written, &self.data) {
             self.write_failed = Some(error.clone());
@@ -348,14 +355,20 @@ impl<R: Region> Device for RegionDevice<R> {
         if !self.last.is_some_and(State::is_pre_copy) {
             return Err(CallError::because(Errno::EINVAL, "the device is not in pre-copy"));
         }
+        self.region.begin();
         // A region does not tell initial data from other data.
         let dirty = self.left()?.ok_or_else(|| self.no_data("ask about"))?;
         Ok(PreCopyInfo { initial: Estimate::Known(0), dirty, reinit: false })
     }
 
     fn data_size(&mut self) -> Result<Estimate, CallError> {
+        self.region.begin();
         // `pending_bytes` means nothing before the device saves.
         Ok(self.left()?.unwrap_or(Estimate::Unknown))
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        self.region.interrupter()
     }
 
     fn resets(&self) -> Option<u64> {

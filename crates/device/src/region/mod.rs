@@ -26,14 +26,23 @@ mod unfit;
 pub use device::RegionDevice;
 pub use unfit::{BadAreas, UnfitRegion};
 
-use vfio_migration_protocol::CallError;
+#[cfg(target_os = "linux")]
+pub(crate) use areas::Areas;
+
+use std::sync::Arc;
+
 use vfio_migration_protocol::region::{Limits, Oversized};
 use vfio_migration_protocol::state::Dialect;
+use vfio_migration_protocol::{CallError, Errno};
 
 /// A migration region, by offset: what reaches it, and nothing about what the bytes mean.
 ///
-/// Each call is one access, once. An implementation tries again what a signal interrupted, but not a write.
+/// Each call is one access, once. An implementation tries again what a signal interrupted, but for a write of a register:
+/// the device may have carried it out.
 pub trait Region: Send {
+    /// A request begins, to which the accesses until the next one belong.
+    fn begin(&mut self) {}
+
     /// How many bytes it has.
     fn size(&self) -> u64;
 
@@ -68,6 +77,11 @@ pub trait Region: Send {
     /// Resets the device that the region belongs to.
     fn reset(&mut self) -> Result<(), CallError>;
 
+    /// A way for other threads to end the request that is under way, as [`Device::interrupter`](vfio_migration_protocol::Device::interrupter).
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        None
+    }
+
     /// How often the device was reset, where it counts that itself.
     fn resets(&self) -> Option<u64> {
         None
@@ -92,5 +106,5 @@ impl Default for RegionOptions {
 }
 
 fn not_mapped(offset: u64) -> CallError {
-    CallError::because(vfio_migration_protocol::Errno::EFAULT, format!("nothing is mapped at {offset:#x}"))
+    CallError::because(Errno::EFAULT, format!("nothing is mapped at {offset:#x}"))
 }

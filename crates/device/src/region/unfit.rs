@@ -11,6 +11,15 @@ pub enum UnfitRegion {
     Size(RegionError),
     /// Its mapped parts cannot be.
     Areas(BadAreas),
+    /// It cannot be both read and written.
+    Access,
+    /// It does not lie in the device's descriptor.
+    Place {
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// How many bytes it has.
+        size: u64,
+    },
 }
 
 impl fmt::Display for UnfitRegion {
@@ -18,6 +27,11 @@ impl fmt::Display for UnfitRegion {
         match self {
             Self::Size(error) => error.fmt(f),
             Self::Areas(error) => error.fmt(f),
+            Self::Access => f.write_str("the device says that its migration region cannot be both read and written"),
+            Self::Place { offset, size } => write!(
+                f,
+                "the device says that its migration region has {size:#x} bytes from {offset:#x} on, which no descriptor has"
+            ),
         }
     }
 }

@@ -39,6 +39,11 @@ impl FirstThatWorks {
         self
     }
 
+    /// Whether there is none yet.
+    pub const fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
     /// Which one logs, by its name.
     pub fn chosen(&self) -> Option<&str> {
         self.chosen.map(|chosen| self.candidates[chosen].0.as_str())
