@@ -60,6 +60,15 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The parts that can be mapped: offset in the region and bytes, in no order.
+    pub fn mapped(&self) -> Vec<(u64, u64)> {
+        match &self.areas {
+            _ if !self.mmap => Vec::new(),
+            Some(areas) => areas.clone(),
+            None => vec![(0, self.size)],
+        }
+    }
+
     pub(crate) fn of(region: &RegionSettings, ndma: bool) -> Self {
         let &RegionSettings { window, mapped, .. } = region;
         // The registers have a page of their own, so that the window can be mapped without them.

@@ -62,11 +62,7 @@ impl Region for ModelRegion {
     }
 
     fn mapped(&self) -> Vec<(u64, u64)> {
-        match &self.layout.areas {
-            _ if !self.layout.mmap => Vec::new(),
-            Some(areas) => areas.clone(),
-            None => vec![(0, self.layout.size)],
-        }
+        self.layout.mapped()
     }
 
     fn load(&mut self, offset: u64, into: &mut [u8]) -> Result<(), CallError> {
@@ -82,6 +78,6 @@ impl Region for ModelRegion {
     }
 
     fn resets(&self) -> Option<u64> {
-        self.world.with(|model| model.resets())
+        self.world.with(|model| Device::resets(model))
     }
 }

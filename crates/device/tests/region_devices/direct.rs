@@ -42,11 +42,11 @@ impl Direct {
 
 impl Region for Direct {
     fn size(&self) -> u64 {
-        self.model().region().expect("a region").size
+        self.model().size()
     }
 
     fn has_ndma(&self) -> bool {
-        self.model().region().expect("a region").ndma
+        self.model().has_ndma()
     }
 
     fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<usize, CallError> {
@@ -58,30 +58,23 @@ impl Region for Direct {
     }
 
     fn mapped(&self) -> Vec<(u64, u64)> {
-        let layout = self.model().region().expect("a region").clone();
-        match layout.areas {
-            _ if !layout.mmap => Vec::new(),
-            Some(areas) => areas,
-            None => vec![(0, layout.size)],
-        }
+        self.model().mapped()
     }
 
     fn load(&mut self, offset: u64, into: &mut [u8]) -> Result<(), CallError> {
-        let model = self.model();
-        model.window().expect("a window").load(offset - model.region().expect("a region").data, into)
+        self.model().load(offset, into)
     }
 
     fn store(&mut self, offset: u64, from: &[u8]) -> Result<(), CallError> {
-        let model = self.model();
-        model.window().expect("a window").store(offset - model.region().expect("a region").data, from)
+        self.model().store(offset, from)
     }
 
     fn reset(&mut self) -> Result<(), CallError> {
-        self.model().reset()
+        Region::reset(&mut *self.model())
     }
 
     fn resets(&self) -> Option<u64> {
-        self.model().resets()
+        Region::resets(&*self.model())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The device behind a migration region: what an access to it does.
 
 mod change;
+mod reach;
 mod segments;
 
 use vfio_migration_protocol::region::{Register, StateBits};

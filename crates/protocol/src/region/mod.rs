@@ -10,6 +10,7 @@
 //! | [`Change`] | a user's way from state to state |
 //! | [`SaveLoop`], [`ResumeLoop`] | a user's way of reading and writing data |
 //! | [`Limits`], [`Oversized`] | how much of a device's behaviour is put up with |
+//! | [`RegionDevice`] | the three machines at work on a [`Region`]: a [`Device`](crate::Device) |
 //!
 //! The three machines are sans-IO. Starting one gives a [`Step`]; for as long as it is a [`Step::Access`], whoever drives
 //! the machine makes that access and hands its answer to `answered`. An access that fails ends the call with that error,
@@ -51,6 +52,7 @@
 
 mod bits;
 mod change;
+mod device;
 mod error;
 mod registers;
 mod resume_loop;
@@ -58,6 +60,7 @@ mod save_loop;
 
 pub use bits::StateBits;
 pub use change::Change;
+pub use device::{Areas, BadAreas, Region, RegionDevice, RegionOptions, UnfitRegion};
 pub use error::RegionError;
 pub use registers::{BLOCK, NDMA_CAPABILITY, REGION_SUBTYPE, REGION_TYPE, Register};
 pub use resume_loop::{Oversized, ResumeLoop};

@@ -272,7 +272,7 @@ impl Accesses for Arc<Served> {
     }
 
     fn reset(&self) -> Result<(), Errno> {
-        self.with(|model| answer(model.reset().map(|()| 0)).map(drop))
+        self.with(|model| answer(Device::reset(model).map(|()| 0)).map(drop))
     }
 }
 
@@ -309,7 +309,7 @@ fn a_device_moves_through_its_descriptor() {
         assert_eq!(proof(&source), proof(&destination), "{settings}");
         for (served, data, info) in [(&source, CallKind::ReadWindow, &from), (&destination, CallKind::WriteWindow, &to)]
         {
-            assert_eq!((served.count(CallKind::Misaccess), served.with(|model| model.resets())), (0, Some(0)));
+            assert_eq!((served.count(CallKind::Misaccess), served.with(|model| Device::resets(model))), (0, Some(0)));
             assert_eq!(served.count(data) > 0, is_read, "{settings}: what is mapped is not read");
             let region = KernelRegion::new(Arc::clone(served), served.file.as_fd(), info).unwrap();
             assert_eq!(!region.mapped().is_empty(), is_mapped, "{settings}");

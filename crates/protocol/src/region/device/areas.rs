@@ -2,13 +2,22 @@
 
 use super::BadAreas;
 
-/// The mapped parts, in order.
+/// The mapped parts of a region, in order: each lies in it, and none overlaps another.
+///
+/// ```
+/// use vfio_migration_protocol::region::{Areas, BadAreas};
+/// assert!(Areas::new(vec![(0x3000, 0x1000), (0x1000, 0x1000)], 0x4000).is_ok());
+/// assert_eq!(Areas::new(vec![(0, 2), (1, 2)], 9).err(), Some(BadAreas::Overlap { one: 0, other: 1 }));
+/// ```
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Areas(Vec<(u64, u64)>);
+pub struct Areas(Vec<(u64, u64)>);
 
 impl Areas {
-    /// The parts of a region of `size` bytes, in any order. Empty ones are none.
-    pub(crate) fn new(parts: Vec<(u64, u64)>, size: u64) -> Result<Self, BadAreas> {
+    /// From offset and bytes of each part of a region of `size` bytes, in any order. Empty ones are none.
+    ///
+    /// # Errors
+    /// If one ends behind the region, or two overlap.
+    pub fn new(parts: Vec<(u64, u64)>, size: u64) -> Result<Self, BadAreas> {
         let mut parts = parts;
         parts.retain(|(_, len)| *len > 0);
         parts.sort_unstable();
@@ -25,7 +34,7 @@ impl Areas {
     }
 
     /// How many of the `len` bytes from `offset` on, one at least, are mapped together or not mapped together, and which.
-    pub(crate) fn run(&self, offset: u64, len: usize) -> (usize, bool) {
+    pub(super) fn run(&self, offset: u64, len: usize) -> (usize, bool) {
         let next = self.0.partition_point(|(start, area)| start + area <= offset);
         let (end, mapped) = match self.0.get(next) {
             Some((start, area)) if *start <= offset => (start + area, true),

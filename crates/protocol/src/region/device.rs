@@ -1,14 +1,17 @@
 //! A device with a migration region, as a [`Device`].
 
+mod areas;
+mod reach;
+mod unfit;
+
+pub use areas::Areas;
+pub use reach::{Region, RegionOptions};
+pub use unfit::{BadAreas, UnfitRegion};
+
 use std::sync::Arc;
 
-use vfio_migration_protocol::region::{Access, Change, Register, ResumeLoop, SaveLoop, StateBits, Step};
-use vfio_migration_protocol::{
-    CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table,
-};
-
-use super::areas::Areas;
-use super::{Region, RegionOptions, UnfitRegion};
+use super::{Access, Change, Register, ResumeLoop, SaveLoop, StateBits, Step};
+use crate::{CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table};
 
 /// How often a change of state that a signal interrupted is begun again.
 const INTERRUPTIONS: u32 = 100;
@@ -21,6 +24,7 @@ const MOST_KEPT: usize = 1 << 30;
 /// It reads before it writes: reserved bits of `device_state` stay as they are, and a change is over when the register
 /// says so. Registers are accessed by their own width; data goes through the mapped parts where there are any, and in
 /// accesses as large as the caller's buffer where there are none.
+#[derive(Debug)]
 pub struct RegionDevice<R> {
     region: R,
     areas: Areas,
@@ -38,6 +42,7 @@ pub struct RegionDevice<R> {
 }
 
 /// What the device's state is good for.
+#[derive(Debug)]
 enum Data {
     Nothing,
     Save(SaveLoop),
@@ -72,6 +77,16 @@ impl<R: Region> RegionDevice<R> {
             write_failed: None,
             region,
         })
+    }
+
+    /// The region that it drives.
+    pub const fn region(&self) -> &R {
+        &self.region
+    }
+
+    /// The region that it drives. Whoever accesses it by the way takes care that this changes nothing for its driver.
+    pub const fn region_mut(&mut self) -> &mut R {
+        &mut self.region
     }
 
     fn register(&mut self, register: Register) -> Result<u64, CallError> {

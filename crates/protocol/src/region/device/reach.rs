@@ -1,39 +1,10 @@
-//! Devices with a migration region (v1), whatever the region is reached by: of the kernel, of a software device, of
-//! whoever implements [`Region`].
-//!
-//! **Experimental.** No driver in Linux ever had such a region, what deployed devices make of the text differs, and the
-//! only client that was ever widespread (QEMU until 7.2) called it experimental itself. So a region device is opened only
-//! for who asks for it ([`OpenOptions::region`](crate::OpenOptions::region)), and says which [`Dialect`] it speaks.
-//!
-//! ```
-//! use vfio_migration_device::{Address, OpenOptions, RegionOptions};
-//! use vfio_migration_protocol::{Protocol, State};
-//! let address: Address = "model:size=1MiB,protocol=region".parse()?;
-//! let error = address.open(OpenOptions::default()).unwrap_err();
-//! assert!(error.to_string().contains("experimental"));
-//!
-//! let options = OpenOptions { region: Some(RegionOptions::default()), ..OpenOptions::default() };
-//! let mut opened = address.open(options)?;
-//! assert_eq!(opened.device.protocol(), Protocol::Region);
-//! opened.device.set_state(State::StopCopy)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-
-mod areas;
-mod device;
-mod unfit;
-
-pub use device::RegionDevice;
-pub use unfit::{BadAreas, UnfitRegion};
-
-#[cfg(target_os = "linux")]
-pub(crate) use areas::Areas;
+//! What reaches a region, whatever it is, and how a device behind one is driven.
 
 use std::sync::Arc;
 
-use vfio_migration_protocol::region::{Limits, Oversized};
-use vfio_migration_protocol::state::Dialect;
-use vfio_migration_protocol::{CallError, Errno};
+use crate::region::{Limits, Oversized};
+use crate::state::Dialect;
+use crate::{CallError, Errno};
 
 /// A migration region, by offset: what reaches it, and nothing about what the bytes mean.
 ///
@@ -77,7 +48,8 @@ pub trait Region: Send {
     /// Resets the device that the region belongs to.
     fn reset(&mut self) -> Result<(), CallError>;
 
-    /// A way for other threads to end the request that is under way, as [`Device::interrupter`](vfio_migration_protocol::Device::interrupter).
+    /// A way for other threads to end the request that is under way, as
+    /// [`Device::interrupter`](crate::Device::interrupter).
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
         None
     }
@@ -88,7 +60,7 @@ pub trait Region: Send {
     }
 }
 
-/// How a region device is driven. Asking for one is asking for something experimental: see the [module](self).
+/// How a region device is driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegionOptions {
     /// Whose reading of the text the device follows. A software device says so itself.

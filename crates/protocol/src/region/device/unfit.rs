@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use vfio_migration_protocol::region::RegionError;
+use crate::region::RegionError;
 
 /// Why a region is none that a device can be saved or restored through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl fmt::Display for UnfitRegion {
     }
 }
 
-impl std::error::Error for UnfitRegion {}
+impl core::error::Error for UnfitRegion {}
 
 /// The device says of its region that parts can be mapped which cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,4 +74,4 @@ impl fmt::Display for BadAreas {
     }
 }
 
-impl std::error::Error for BadAreas {}
+impl core::error::Error for BadAreas {}
