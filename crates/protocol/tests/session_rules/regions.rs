@@ -1,7 +1,7 @@
 //! Region devices in a session: what the machines do where a dialect has no arc, or a device refuses one.
 
 use vfio_migration_protocol::session::{
-    Action, Command, DeviceCall, Fault, Hook, Input, Message, Mode, Object, ObjectKind, Protocol, Restore,
+    Action, Chunk, Command, DeviceCall, Fault, Hook, Input, Message, Mode, Object, ObjectKind, Protocol, Restore,
     RestoreObject, RestoreOptions, Save, SaveObject, SaveOptions,
 };
 use vfio_migration_protocol::state::Dialect;
@@ -48,9 +48,8 @@ fn source(mut options: SaveOptions, kinds: &[Kind]) -> End<Save> {
     End::source_of(options, kinds.iter().enumerate().map(object).collect())
 }
 
-/// A destination of these devices that has heard all of an empty stream, of which nothing is answered that `withhold`
-/// names; and what it asked for after the `configure` hook.
-fn loads(mode: Mode, kinds: &[Kind], withhold: fn(&Action) -> bool) -> (End<Restore>, Vec<String>) {
+/// A destination of these devices, all in resuming.
+fn accepted(mode: Mode, kinds: &[Kind]) -> End<Restore> {
     let object = |(place, kind): (usize, &Kind)| RestoreObject::Device {
         id: format!("d{place}"),
         protocol: kind.protocol(),
@@ -73,6 +72,13 @@ fn loads(mode: Mode, kinds: &[Kind], withhold: fn(&Action) -> bool) -> (End<Rest
     if mode == Mode::Connected {
         end.hears(Message::Begin);
     }
+    end
+}
+
+/// A destination of these devices that has heard all of an empty stream, of which nothing is answered that `withhold`
+/// names; and what it asked for after the `configure` hook.
+fn loads(mode: Mode, kinds: &[Kind], withhold: fn(&Action) -> bool) -> (End<Restore>, Vec<String>) {
+    let mut end = accepted(mode, kinds);
     end.withhold = withhold;
     let count = u32::try_from(kinds.len()).expect("a few");
     let asked = (0..count).flat_map(|place| end.hears(Message::ObjectEnd(Object(place)))).collect::<Vec<_>>();
@@ -267,6 +273,23 @@ fn one_way_a_device_leaves_resuming_once_the_end_was_verified() {
     assert_eq!(end.hears(Message::End { goes_on: true }), ["disconnects"]);
     assert_eq!(end.devices[0].state, State::Resuming);
     assert_eq!((end.verdict().0, end.report().objects[0].validated), (Outcome::Completed, Some(false)));
+}
+
+/// What the device was given of the segment it has not taken, and nobody may take it for a refusal to leave resuming.
+#[test]
+fn data_that_ends_in_the_middle_of_a_segment_is_refused() {
+    let data = |segment_end| Message::Data { object: Object(0), offset: 0, len: 9, segment_end, initial_end: None };
+    for (kind, segment_end, refused) in
+        [(THREAD, false, true), (LIBVFIO_USER, false, true), (THREAD, true, false), (Kind::Fsm, false, false)]
+    {
+        let mut end = accepted(Mode::Connected, &[kind]);
+        end.hear(Input::Received(data(segment_end), Some(Chunk(0))));
+        end.go();
+        let says = end.hears(Message::ObjectEnd(Object(0)));
+        assert_eq!(says.contains(&"says refused".to_owned()), refused, "{says:?}");
+        let failure = end.failures().iter().any(|what| what.contains("the end of d0 in the middle of a segment"));
+        assert_eq!(failure, refused, "{:?}", end.failures());
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ struct Target {
     id: String,
     /// Its number in the stream.
     number: Object,
+    segments: Segments,
     queue: VecDeque<Item>,
     since: Duration,
     overdue: bool,
@@ -31,6 +32,17 @@ struct Target {
     failed: bool,
     bytes: u64,
     told: Duration,
+}
+
+/// Where what has come of an object stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Segments {
+    /// Its data has none.
+    None,
+    /// A region's data, between two segments.
+    Between,
+    /// Of a segment not everything has come.
+    Within,
 }
 
 /// What is to be done for an object, in order.
@@ -47,10 +59,12 @@ enum Item {
 const MOST_HELD: usize = 16 * MAX_OBJECTS;
 
 impl Intake {
-    pub(super) fn new<'a>(ids: impl Iterator<Item = &'a str>) -> Self {
-        let target = |id: &str| Target {
+    /// Of objects with these ids, and whether their data has segments.
+    pub(super) fn new<'a>(objects: impl Iterator<Item = (&'a str, bool)>) -> Self {
+        let target = |(id, has_segments): (&str, bool)| Target {
             id: id.into(),
             number: Object(0),
+            segments: if has_segments { Segments::Between } else { Segments::None },
             queue: VecDeque::new(),
             since: Duration::ZERO,
             overdue: false,
@@ -59,7 +73,7 @@ impl Intake {
             bytes: 0,
             told: Duration::ZERO,
         };
-        Self { objects: ids.map(target).collect(), places: Vec::new(), held: VecDeque::new() }
+        Self { objects: objects.map(target).collect(), places: Vec::new(), held: VecDeque::new() }
     }
 
     /// The stream's objects were matched with those that are here.
@@ -105,6 +119,12 @@ impl Intake {
                     return Err(format!("data of {} after its end", target.id));
                 }
                 let end = offset.checked_add(u64::from(len)).ok_or("data beyond the last offset that there is")?;
+                match target.segments {
+                    Segments::None => {}
+                    _ if segment_end => target.segments = Segments::Between,
+                    _ if len > 0 => target.segments = Segments::Within,
+                    Segments::Between | Segments::Within => {}
+                }
                 if let Some(chunk) = chunk {
                     if target.queue.is_empty() {
                         (target.since, target.overdue) = (course.now, false);
@@ -123,7 +143,11 @@ impl Intake {
             Message::ObjectEnd(object) => {
                 let place =
                     *self.places.get(object.0 as usize).ok_or("the end of an object that is not in the table")?;
-                self.objects[place].ended = true;
+                let target = &mut self.objects[place];
+                if target.segments == Segments::Within {
+                    return Err(format!("the end of {} in the middle of a segment", target.id));
+                }
+                target.ended = true;
                 Ok(())
             }
             _ => Err(format!("{} where data was due", message.name())),

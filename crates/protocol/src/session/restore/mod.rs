@@ -53,6 +53,10 @@ impl RestoreObject {
             Self::Device { id, .. } | Self::Memory { id, .. } => id,
         }
     }
+
+    const fn has_segments(&self) -> bool {
+        matches!(self, Self::Device { protocol: Protocol::Region, .. })
+    }
 }
 
 /// The destination's end of a migration: a group of devices, and guest memory, arrive on this host.
@@ -154,7 +158,7 @@ impl Restore {
         }
         Ok(Self {
             options,
-            intake: Intake::new(objects.iter().map(RestoreObject::id)),
+            intake: Intake::new(objects.iter().map(|object| (object.id(), object.has_segments()))),
             objects,
             course: Course::new(Side::Restore),
             devices,
