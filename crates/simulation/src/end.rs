@@ -9,9 +9,9 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use vfio_migration_model::{GuestMemory, ModelTracker};
+use vfio_migration_protocol::State;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{DeviceCall, Input, Object};
-use vfio_migration_protocol::{Device, State};
 
 use crate::codec::Codec;
 use crate::fault::{CallFault, Fault};
@@ -211,7 +211,7 @@ impl End {
 
     /// Whether the devices' P2P DMA is to be quiesced: several devices, all of which can be.
     pub(crate) fn has_barrier(&self) -> bool {
-        self.devices.len() > 1 && self.devices.iter().all(|device| device.model.table().grace(State::Running).is_some())
+        self.devices.len() > 1 && self.devices.iter().all(|device| device.table().grace(State::Running).is_some())
     }
 
     /// An object's name.

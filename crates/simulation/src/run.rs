@@ -1,5 +1,6 @@
 use core::time::Duration;
 
+use vfio_migration_protocol::State;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, Failure};
 
@@ -36,8 +37,9 @@ pub fn run(scenario: &Scenario) -> Result<Course, Failure> {
     world.run(patience);
     settle(&mut world, patience);
     let in_doubt = [Side::Save, Side::Restore].map(|side| !world.is_over(side) && verdict::is_in_doubt(&world, side));
+    let states = [0, 1].map(|side: usize| world.ends[side].devices.iter().map(Subject::truth).collect());
     verdict::judge(&mut world, in_doubt);
-    Ok(finish(world, in_doubt))
+    Ok(finish(world, states, in_doubt))
 }
 
 /// The callers settle the doubt, if there is any, by looking at both ends.
@@ -80,7 +82,7 @@ fn settle(world: &mut World, patience: Duration) {
     }
 }
 
-fn finish(world: World, in_doubt: [bool; 2]) -> Course {
+fn finish(world: World, states: [Vec<Option<State>>; 2], in_doubt: [bool; 2]) -> Course {
     let over = [Side::Save, Side::Restore].map(|side| world.is_over(side));
     let World { scenario, now, ends, messages, invariants, snapshot, log, answers, most_held, .. } = world;
     let [source, destination] = &ends;
@@ -93,7 +95,7 @@ fn finish(world: World, in_doubt: [bool; 2]) -> Course {
         violations: invariants.violations,
         arrived: snapshot.arrived.map(|arrived| arrived.is_ok()),
         took: now,
-        states: [source, destination].map(|end| end.devices.iter().map(Subject::truth).collect()),
+        states,
         steps: ends.map(|end| end.steps),
         messages,
         scenario,

@@ -4,8 +4,10 @@ mod text;
 
 use core::time::Duration;
 
+use vfio_migration_model::RegionSettings;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, Mode, RestoreOptions, SaveOptions};
+use vfio_migration_protocol::state::Dialect;
 use vfio_migration_protocol::{Capabilities, State};
 
 use crate::fault::Fault;
@@ -28,6 +30,11 @@ pub struct Scenario {
     pub seed: u64,
     /// What each device is capable of; one to three of them.
     pub devices: Vec<Capabilities>,
+    /// Whose reading of the region protocol each device follows; those of `None`, and those after the last of the list,
+    /// have a data fd.
+    pub dialects: Vec<Option<Dialect>>,
+    /// What the regions are like apart from their dialect.
+    pub region: RegionSettings,
     /// Bytes of data that each device has.
     pub data: u32,
     /// Pages of guest memory that move with the devices, 0 for none.
@@ -123,6 +130,12 @@ impl Scenario {
         }
     }
 
+    /// The region of a device; `None` if it has a data fd.
+    pub(crate) fn region_of(&self, place: usize) -> Option<RegionSettings> {
+        let dialect = self.dialects.get(place).copied().flatten()?;
+        Some(RegionSettings { dialect, ..self.region.clone() })
+    }
+
     /// The same with one thing more that goes wrong.
     #[must_use]
     pub fn with(&self, fault: Fault) -> Self {
@@ -141,7 +154,8 @@ impl Scenario {
 }
 
 impl Default for Scenario {
-    /// One device that can do everything, a little memory, a fast link, and deadlines that are short for a simulation.
+    /// One device that can do everything, a little memory, a fast link, and deadlines that are short for a simulation. A
+    /// region's window has room for a part of the data.
     fn default() -> Self {
         let [.., all] = Capabilities::FSM_SETS;
         let devices = vec![all | Capabilities::DIRTY_TRACKING];
@@ -156,6 +170,8 @@ impl Default for Scenario {
         Self {
             seed: 1,
             devices,
+            dialects: Vec::new(),
+            region: RegionSettings { window: 8 << 10, ..RegionSettings::default() },
             data: 20 << 10,
             pages: 16,
             way: Way::Connected,

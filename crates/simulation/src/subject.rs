@@ -1,17 +1,20 @@
 //! The devices of a simulation: models, each behind a wrapper in which calls go wrong.
 
-use vfio_migration_model::{Model, Register};
-use vfio_migration_protocol::session::{DeviceAnswer, DeviceCall};
-use vfio_migration_protocol::{CallError, Device, Errno, Estimate, Filled, PreCopyInfo, State, Then};
+mod driver;
+
+use vfio_migration_model::{Held, Model, Register};
+use vfio_migration_protocol::session::{DeviceAnswer, DeviceCall, Protocol};
+use vfio_migration_protocol::{CallError, Capabilities, Errno, Estimate, Filled, PreCopyInfo, State, Table, Then};
 
 use crate::fault::CallFault;
+use driver::Driver;
 
 /// A device of a simulation.
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing that has happened or not")]
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) id: String,
-    pub(crate) model: Model,
+    driver: Driver,
     mood: Mood,
     /// Where it was when the session began.
     pub(crate) found: State,
@@ -23,6 +26,11 @@ pub(crate) struct Subject {
     pub(crate) touched: bool,
     /// It has broken, and its session was not told yet.
     pub(crate) unheard: bool,
+    /// What it held when it left resuming, before it ran: what came here.
+    pub(crate) came: Option<Held>,
+    /// It was asked to go from resuming to stop, did not, and is still in resuming: where a region may, it leaves
+    /// resuming only for running.
+    pub(crate) refused_stop: bool,
     /// How often it was reset, and how often somebody tried.
     pub(crate) resets: u64,
     pub(crate) resets_tried: u64,
@@ -44,33 +52,68 @@ enum Mood {
 const ODD: u32 = 9;
 
 impl Subject {
-    pub(crate) const fn new(id: String, model: Model) -> Self {
+    pub(crate) fn new(id: String, model: Model) -> Self {
         let found = model.current_state();
         Self {
             id,
-            model,
+            driver: Driver::new(model),
             mood: Mood::Fine,
             found,
             carries: false,
             excused: false,
             touched: false,
             unheard: false,
+            came: None,
+            refused_stop: false,
             resets: 0,
             resets_tried: 0,
         }
     }
 
+    pub(crate) fn model(&self) -> &Model {
+        self.driver.model()
+    }
+
+    pub(crate) fn model_mut(&mut self) -> &mut Model {
+        self.driver.model_mut()
+    }
+
+    pub(crate) const fn protocol(&self) -> Protocol {
+        if self.driver.is_region() { Protocol::Region } else { Protocol::Fsm }
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.driver.capabilities()
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        self.driver.table()
+    }
+
     /// The session is going to find it in this state.
     pub(crate) fn find_in(&mut self, state: State) {
-        // One that the device does not have leaves it where it is.
-        let _ = self.model.set_state(state);
-        self.found = self.model.current_state();
+        if state != self.model().current_state() {
+            // One that the device does not have leaves it where it is.
+            let _ = self.driver.device().set_state(state);
+        }
+        self.found = self.model().current_state();
+    }
+
+    /// It changes, and no session asked for it.
+    #[cfg(test)]
+    pub(crate) fn put_in(&mut self, state: State) {
+        self.driver.device().set_state(state).expect("a state that the device has");
+    }
+
+    /// Whoever has the destination makes what waits there in resuming go on, once no session does.
+    pub(crate) fn leave_resuming(&mut self) -> Result<(), CallError> {
+        self.walk_to(State::Running)
     }
 
     /// Where it really is; `None` if it is gone.
-    pub(crate) const fn truth(&self) -> Option<State> {
+    pub(crate) fn truth(&self) -> Option<State> {
         match self.mood {
-            Mood::Fine => Some(self.model.current_state()),
+            Mood::Fine => Some(self.model().current_state()),
             Mood::Broken => Some(State::Error),
             Mood::Odd => Some(State::Unknown(ODD)),
             Mood::Gone => None,
@@ -82,8 +125,14 @@ impl Subject {
     }
 
     /// Whether it neither works nor can be told to.
-    pub(crate) const fn is_broken(&self) -> bool {
-        !matches!(self.mood, Mood::Fine)
+    pub(crate) fn is_broken(&self) -> bool {
+        self.mood != Mood::Fine || self.model().current_state() == State::Error
+    }
+
+    /// Whether nothing but its run shows that its data is whole: it does not go from resuming to stop.
+    pub(crate) fn waits_in_resuming(&self) -> bool {
+        let no_arc = || self.table().path(State::Resuming, State::Stop).is_err();
+        self.truth() == Some(State::Resuming) && (self.refused_stop || no_arc())
     }
 
     /// Whether it works for a guest that came here.
@@ -93,20 +142,20 @@ impl Subject {
 
     pub(crate) fn advance(&mut self, ticks: u32) {
         if self.mood == Mood::Fine {
-            self.model.advance(ticks.into());
+            self.model_mut().advance(ticks.into());
         }
     }
 
     /// The register that counts ticks of work.
-    pub(crate) const fn counter(&self) -> u64 {
-        self.model.register(Register::Counter)
+    pub(crate) fn counter(&self) -> u64 {
+        self.model().register(Register::Counter)
     }
 
     /// The guest's driver uses the device.
     pub(crate) fn touch(&mut self, ticks: u32) {
         if ticks > 0 && self.mood == Mood::Fine {
             // Refused where the guest must not, and counted there.
-            let _ = self.model.write_register(Register::Doorbell, 1);
+            let _ = self.model_mut().write_register(Register::Doorbell, 1);
         }
     }
 
@@ -121,8 +170,12 @@ impl Subject {
         self.resets_tried += u64::from(call == DeviceCall::Reset);
         // An estimate that could not be had is no excuse for anything.
         let matters = matches!(call, DeviceCall::State | DeviceCall::SetState(_) | DeviceCall::Reset);
+        let before = self.truth();
         let answer = self.disturb(fault).and_then(|()| self.answer(call, fault));
-        self.excused |= matters && answer.is_err();
+        self.excused |= matters && answer.is_err() || self.is_broken();
+        if let (DeviceCall::SetState(State::Stop), Some(State::Resuming)) = (call, before) {
+            self.refused_stop = self.driver.is_region() && answer.is_err() && self.truth() == before;
+        }
         answer
     }
 
@@ -131,26 +184,35 @@ impl Subject {
         self.disturb(fault)?;
         self.sound()?;
         let most = into.len();
-        match fault {
-            Some(CallFault::Short) => self.model.read(&mut into[..1]),
+        let device = self.driver.device();
+        let answer = match fault {
+            Some(CallFault::Short) => device.read(&mut into[..1]),
             Some(CallFault::Nothing) => Ok(Filled { len: 0, then: Then::More }),
-            Some(CallFault::TooMuch) => self.model.read(into).map(|filled| Filled { len: most + 1, ..filled }),
+            Some(CallFault::TooMuch) => device.read(into).map(|filled| Filled { len: most + 1, ..filled }),
             Some(CallFault::Ends) => Ok(Filled { len: 0, then: Then::End }),
-            _ => self.model.read(into),
-        }
+            _ => device.read(into),
+        };
+        self.excused |= self.is_broken();
+        answer
     }
 
     /// Writes data, all of it.
     pub(crate) fn write(&mut self, data: &[u8], segment_end: bool, fault: Option<CallFault>) -> Result<(), CallError> {
         self.disturb(fault)?;
         self.sound()?;
+        let answer = self.write_all(data, segment_end, fault);
+        self.excused |= self.is_broken();
+        answer
+    }
+
+    fn write_all(&mut self, data: &[u8], segment_end: bool, fault: Option<CallFault>) -> Result<(), CallError> {
         let mut rest = data;
         let mut most = if fault == Some(CallFault::Short) { 1 } else { usize::MAX };
         while !rest.is_empty() {
             let part = &rest[..rest.len().min(most)];
             let taken = match fault {
                 Some(CallFault::Nothing) => Ok(0),
-                _ => self.model.write(part, segment_end && part.len() == rest.len()),
+                _ => self.driver.device().write(part, segment_end && part.len() == rest.len()),
             };
             match taken? {
                 0 => return Err(CallError::because(Errno::EIO, "the device takes nothing")),
@@ -185,31 +247,36 @@ impl Subject {
         match call {
             DeviceCall::State => {
                 let state = self.truth().ok_or_else(|| CallError::new(Errno::ENODEV))?;
-                Ok(DeviceAnswer::State { state, resets: self.model.resets() })
+                Ok(DeviceAnswer::State { state, resets: self.driver.device().resets() })
             }
             DeviceCall::Reset => {
                 self.touched = true;
-                self.model.reset()?;
-                self.mood = Mood::Fine;
-                self.carries = false;
-                self.resets += 1;
-                Ok(DeviceAnswer::Done { resets: self.model.resets() })
+                let before = self.driver.device().resets();
+                let done = self.driver.device().reset();
+                // It may have been reset and say that it failed.
+                if self.driver.device().resets() != before {
+                    self.mood = Mood::Fine;
+                    (self.carries, self.came, self.refused_stop) = (false, None, false);
+                    self.resets += 1;
+                }
+                done?;
+                Ok(DeviceAnswer::Done { resets: self.driver.device().resets() })
             }
             DeviceCall::SetState(to) => {
                 self.sound()?;
                 self.set_state(to, fault)?;
-                Ok(DeviceAnswer::Done { resets: self.model.resets() })
+                Ok(DeviceAnswer::Done { resets: self.driver.device().resets() })
             }
             DeviceCall::PreCopyInfo => {
                 self.sound()?;
-                let info = self.model.pre_copy_info();
+                let info = self.driver.device().pre_copy_info();
                 let said = |estimate| PreCopyInfo { initial: estimate, dirty: estimate, reinit: true };
                 let info = if let Some(CallFault::Says(estimate)) = fault { Ok(said(estimate)) } else { info };
                 info.map(DeviceAnswer::PreCopyInfo)
             }
             DeviceCall::DataSize => {
                 self.sound()?;
-                let size = self.model.data_size();
+                let size = self.driver.device().data_size();
                 let size: Result<Estimate, _> =
                     if let Some(CallFault::Says(estimate)) = fault { Ok(estimate) } else { size };
                 size.map(DeviceAnswer::DataSize)
@@ -220,7 +287,7 @@ impl Subject {
     fn set_state(&mut self, to: State, fault: Option<CallFault>) -> Result<(), CallError> {
         self.touched = true;
         let done = self.walk(to, fault);
-        self.carries |= self.model.current_state() == State::Resuming;
+        self.carries |= self.model().current_state() == State::Resuming;
         done
     }
 
@@ -228,12 +295,23 @@ impl Subject {
         let (arcs, errno) = match fault {
             Some(CallFault::Part(arcs, errno)) => (arcs, errno),
             Some(CallFault::Lies) => return Ok(()),
-            _ => return self.model.set_state(to),
+            _ => return self.walk_to(to),
         };
-        let path = self.model.table().path(self.model.current_state(), to).unwrap_or_default();
+        let path = self.table().path(self.model().current_state(), to).unwrap_or_default();
         if let Some(part) = path.get(..usize::from(arcs)).and_then(|part| part.last()) {
-            self.model.set_state(*part)?;
+            self.walk_to(*part)?;
         }
         Err(CallError::because(Errno::from_linux(errno), "the scenario says so"))
+    }
+
+    /// No time passes in it: what it holds afterwards is what it held when it left resuming.
+    fn walk_to(&mut self, to: State) -> Result<(), CallError> {
+        let before = self.model().current_state();
+        let done = self.driver.device().set_state(to);
+        let now = self.model().current_state();
+        if before == State::Resuming && !matches!(now, State::Resuming | State::Error) {
+            self.came = Some(self.model().held());
+        }
+        done
     }
 }

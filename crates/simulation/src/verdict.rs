@@ -6,6 +6,7 @@ use vfio_migration_protocol::session::{Mode, Then, Unrecoverable};
 
 use crate::invariants::Rule;
 use crate::scenario::{Scenario, Settle, Way};
+use crate::subject::Subject;
 use crate::world::World;
 
 /// How long a device that is still here has to show that it works.
@@ -134,6 +135,7 @@ fn somebody(world: &mut World, in_doubt: [bool; 2]) {
 /// What the source keeps works, in the states in which it was found; what it gave away is at rest.
 fn source_stays(world: &mut World) {
     let allowed = world.scenario.save.unrecoverable == Unrecoverable::Reset;
+    let paused = world.invariants.source.pause_settled == Some(true);
     let source = &mut world.ends[Side::Save as usize];
     if source.dead || !source.finished {
         return;
@@ -141,13 +143,18 @@ fn source_stays(world: &mut World) {
     let Some(outcome) = source.machine.ending().map(|ending| ending.report.outcome) else { return };
     let mut wrong = None;
     if source.guest.running {
-        let before: Vec<u64> = source.devices.iter().map(crate::subject::Subject::counter).collect();
+        let before: Vec<u64> = source.devices.iter().map(Subject::counter).collect();
         source.devices.iter_mut().for_each(|device| device.advance(TICKS));
         for (device, before) in source.devices.iter().zip(before) {
             let works = device.truth() == Some(device.found) && device.counter() == before + u64::from(TICKS);
             let works = works || !device.found.is_running() && device.truth() == Some(device.found);
             // A device that went wrong may be lost or reset, and still has to have that name.
-            let named = device.excused && (outcome != Outcome::Returned || device.is_running() || !device.touched);
+            // On its way back it would stop, and its guest was not paused for that.
+            let back = device.truth().filter(|state| state.is_pre_copy());
+            let back = back.and_then(|state| device.table().path(state, device.found).ok());
+            let stays = !paused && back.is_some_and(|path| path.iter().any(|state| !state.is_running()));
+            let named = stays && outcome == Outcome::Returned
+                || device.excused && (outcome != Outcome::Returned || device.is_running() || !device.touched);
             if !works && !named {
                 wrong = Some(format!("{} is in {:?}, and came to {outcome}", device.id, device.truth()));
             }
@@ -181,16 +188,22 @@ fn destination_leaves(world: &mut World) {
 
 /// What runs at the destination, or is kept there to run, is what stopped at the source.
 fn arrived(world: &mut World) {
-    let destination = &world.ends[Side::Restore as usize];
+    let destination = &mut world.ends[Side::Restore as usize];
     if destination.dead {
         return;
     }
     let completed = destination.machine.ending().is_some_and(|ending| ending.report.outcome == Outcome::Completed);
-    let kept = destination.devices.iter().all(|device| device.carries && device.truth() == Some(State::Stop));
+    let rests = |device: &Subject| device.truth() == Some(State::Stop) || device.waits_in_resuming();
+    let kept = destination.devices.iter().all(|device| device.carries && rests(device));
+    let mut refused = false;
     if completed && kept {
+        for device in destination.devices.iter_mut().filter(|device| device.waits_in_resuming()) {
+            // Only now it says whether it takes its data, which the report leaves open.
+            refused |= device.leave_resuming().is_err();
+        }
         world.snapshot.compare(destination);
     }
-    let there = world.ends[Side::Restore as usize].guest.running || completed;
+    let there = world.ends[Side::Restore as usize].guest.running || completed && !refused;
     let wrong = match &world.snapshot.arrived {
         Some(Err(why)) => Some(why.clone()),
         None if there => Some("it was never compared".into()),
@@ -204,15 +217,17 @@ fn arrived(world: &mut World) {
 /// Nobody touched a device where nobody may.
 fn hands_off(world: &mut World) {
     let devices = || world.ends.iter().flat_map(|end| &end.devices);
-    let touched = devices().find(|device| device.model.touches() > 0 && !device.excused);
-    let late = devices().find(|device| device.model.port().too_late() > 0);
+    let touched = devices().find(|device| device.model().touches() > 0 && !device.excused);
+    let late = devices().find(|device| device.model().port().too_late() > 0);
     // A device that breaks while its peers work is written to, whatever anybody does.
     let broken = devices().any(|device| device.excused);
     let wrong = match (touched, late) {
-        (Some(device), _) => Some(format!("{} was touched {} times", device.id, device.model.touches())),
-        (None, Some(device)) if !broken => {
-            Some(format!("peers wrote {} times to {} after it had stopped", device.model.port().too_late(), device.id))
-        }
+        (Some(device), _) => Some(format!("{} was touched {} times", device.id, device.model().touches())),
+        (None, Some(device)) if !broken => Some(format!(
+            "peers wrote {} times to {} after it had stopped",
+            device.model().port().too_late(),
+            device.id
+        )),
         _ => None,
     };
     if let Some(wrong) = wrong {

@@ -25,11 +25,11 @@ impl End {
     pub(crate) fn source(scenario: &Scenario) -> Result<Self, Failure> {
         let mut world = World::new(scenario, Side::Save);
         for (place, device) in world.devices.iter_mut().enumerate() {
-            device.model.start();
+            device.model_mut().start();
             let mark = scenario.seed ^ place as u64;
-            let written = device.model.write_register(Register::Scratch(Scratch::A), mark);
+            let written = device.model_mut().write_register(Register::Scratch(Scratch::A), mark);
             debug_assert_eq!(written, Ok(()), "a running device takes what its guest writes");
-            device.model.advance(BEFORE);
+            device.model_mut().advance(BEFORE);
         }
         world.devices.iter_mut().for_each(|device| device.find_in(scenario.found));
         let tracked = scenario.devices.iter().all(|device| device.has(Capabilities::DIRTY_TRACKING));
@@ -37,13 +37,13 @@ impl End {
         let watched_by = (0..).zip(&trackers).map(|(place, _)| TrackerIndex(place)).collect::<Vec<_>>();
         let objects = world.things.iter().map(|thing| match *thing {
             Thing::Device(place) => {
-                let Subject { id, model, .. } = &world.devices[place];
+                let device = &world.devices[place];
                 SaveObject::Device {
-                    id: id.clone(),
-                    protocol: model.protocol(),
-                    capabilities: model.capabilities(),
-                    table: model.table(),
-                    passport: model.passport().clone(),
+                    id: device.id.clone(),
+                    protocol: device.protocol(),
+                    capabilities: device.capabilities(),
+                    table: device.table(),
+                    passport: device.model().passport().clone(),
                 }
             }
             Thing::Memory(place) => SaveObject::Memory {
@@ -69,13 +69,13 @@ impl End {
         }
         let objects = world.things.iter().map(|thing| match *thing {
             Thing::Device(place) => {
-                let Subject { id, model, .. } = &world.devices[place];
+                let device = &world.devices[place];
                 RestoreObject::Device {
-                    id: id.clone(),
-                    protocol: model.protocol(),
-                    capabilities: model.capabilities(),
-                    table: model.table(),
-                    passport: model.passport().clone(),
+                    id: device.id.clone(),
+                    protocol: device.protocol(),
+                    capabilities: device.capabilities(),
+                    table: device.table(),
+                    passport: device.model().passport().clone(),
                 }
             }
             Thing::Memory(place) => RestoreObject::Memory { id: piece_name(place), range: world.pieces[place].range() },
@@ -105,19 +105,19 @@ impl World {
         let pieces: Vec<GuestMemory> = memory.as_ref().map(part).unwrap_or_default();
         let devices: Vec<Subject> =
             (0..scenario.devices.len()).map(|place| subject(scenario, side, place, memory.as_ref())).collect();
-        let doors: Vec<_> = devices.iter().map(|device| device.model.port()).collect();
+        let doors: Vec<_> = devices.iter().map(|device| device.model().port()).collect();
         let mut devices = devices;
         for (place, device) in devices.iter_mut().enumerate() {
             // Every device writes to every other one: the barrier is needed.
             let peers = doors.iter().enumerate().filter(|(peer, _)| *peer != place && !scenario.save.no_p2p_traffic);
-            peers.for_each(|(_, port)| device.model.connect(port));
+            peers.for_each(|(_, port)| device.model_mut().connect(port));
         }
         let things = (0..devices.len()).map(Thing::Device).chain((0..pieces.len()).map(Thing::Memory)).collect();
         Self { side, things, devices, memory, pieces }
     }
 
     fn trackers(&self) -> Vec<Watch> {
-        let logs = self.devices.iter().filter_map(|device| device.model.tracker());
+        let logs = self.devices.iter().filter_map(|device| device.model().tracker());
         let devices = logs.map(|log| Watch { device: Some(log), lie: None });
         core::iter::once(Watch { device: None, lie: None }).chain(devices).collect()
     }
@@ -173,6 +173,7 @@ fn subject(scenario: &Scenario, side: Side, place: usize, memory: Option<&GuestM
         lane: (place as u64, scenario.devices.len() as u64),
         reinit_after: scenario.reinit_after.map(u64::from),
         faults,
+        region: scenario.region_of(place),
         ..Settings::default()
     };
     let nonce = 2 * place as u64 + u64::from(side == Side::Restore);

@@ -1,7 +1,7 @@
 use vfio_migration_protocol::session::{
     Action, Chunk, CommitError, DeviceCall, Hook, Input, Object, TrackerAnswer, TrackerCall, TrackerIndex,
 };
-use vfio_migration_protocol::{Bitmap, CallError, Device, Errno, Filled, IovaRange, Then, Tracker};
+use vfio_migration_protocol::{Bitmap, CallError, Errno, Filled, IovaRange, Then, Tracker};
 
 use super::{End, Line, Thing, Watch};
 use crate::fault::CallFault;
@@ -53,8 +53,8 @@ impl Work {
             Self::Call(_, DeviceCall::DataSize) => Step::DataSize,
             Self::Call(object, DeviceCall::SetState(to)) => {
                 let path = end.device(*object).map(|device| {
-                    let from = device.model.current_state();
-                    (from, device.model.table().path(from, *to).map_or(0, |path| path.len()))
+                    let from = device.model().current_state();
+                    (from, device.table().path(from, *to).map_or(0, |path| path.len()))
                 });
                 let (from, arcs) = path.unwrap_or((*to, 0));
                 Step::SetState { from, to: *to, arcs: u8::try_from(arcs).unwrap_or(u8::MAX) }

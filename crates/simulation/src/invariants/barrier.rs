@@ -1,6 +1,6 @@
+use vfio_migration_protocol::State;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::Object;
-use vfio_migration_protocol::{Device, State};
 
 use super::{Broken, Rule};
 use crate::end::{End, Thing};
@@ -12,7 +12,7 @@ pub(super) fn request(broken: &mut Broken, end: &End, object: Object, to: State)
         return Vec::new();
     };
     let Some(from) = device.truth() else { return Vec::new() };
-    let path = device.model.table().path(from, to);
+    let path = device.table().path(from, to);
     // What breaks by itself nobody has to know before being told.
     broken.unless(path.is_ok() || device.unheard, Rule::LegalArcs, || format!("{}: {from} to {to}", device.id));
     let path = path.unwrap_or_default();

@@ -153,9 +153,12 @@ impl Destination {
         match message {
             Message::Loaded => {
                 let all = self.ended.len() == end.things.len() && self.configured == Some(true);
-                let early = end.devices.iter().find(|device| device.truth() != Some(State::Stop));
+                let early = end
+                    .devices
+                    .iter()
+                    .find(|device| device.truth() != Some(State::Stop) && !device.waits_in_resuming());
                 broken.unless(all && early.is_none() && !self.damaged && !changing, Rule::LoadedAfterAll, || {
-                    format!("all has come: {all}; not in stop: {:?}", early.map(|device| &device.id))
+                    format!("all has come: {all}; has not left resuming: {:?}", early.map(|device| &device.id))
                 });
                 self.loaded = true;
             }

@@ -17,7 +17,7 @@ use crate::end::{End, Thing, Work};
 pub(crate) struct Source {
     /// The pause hook was called; what it answered.
     pub(crate) pause_called: bool,
-    pause_settled: Option<bool>,
+    pub(crate) pause_settled: Option<bool>,
     pub(crate) unpauses: u32,
     pub(crate) loaded_heard: bool,
     /// The guest was given up: the message was sent, or a one-way stream may be there.
@@ -109,8 +109,10 @@ impl Source {
         // Only a device that works can be taken from the guest.
         let works = device.truth().is_some_and(|state| state.is_running() && !state.is_quiet());
         let leaves = works && path.iter().any(|state| state.is_quiet()) && to != device.found;
+        // Even on the way back to where it was.
+        let stops = device.is_running() && path.iter().any(|state| !state.is_running());
         let paused = self.pause_settled == Some(true) && self.unpauses == 0;
-        broken.unless(!leaves || paused, Rule::PauseFirst, || {
+        broken.unless(!leaves && !stops || paused, Rule::PauseFirst, || {
             format!("{} is asked for {to}; pause has answered {:?}", device.id, self.pause_settled)
         });
     }

@@ -6,7 +6,7 @@ use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{
     Action, Chunk, Command, DeviceCall, Fault, Hook, Input, Message, NotNow, Object, TrackerCall, TrackerIndex,
 };
-use vfio_migration_protocol::{Device, Estimate, Filled, Outcome, State, Then};
+use vfio_migration_protocol::{Estimate, Filled, Outcome, State, Then};
 
 use super::{Invariants, Rule, View};
 use crate::end::End;
@@ -50,7 +50,7 @@ impl Bench {
 
     fn device(&mut self, side: Side, place: usize, state: State) -> &mut Self {
         let device = &mut self.ends[side as usize].devices[place];
-        device.model.set_state(state).expect("a state that the model has");
+        device.put_in(state);
         self
     }
 

@@ -2,8 +2,10 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 
+use vfio_migration_model::{RegionSettings, Settings};
 use vfio_migration_protocol::Capabilities;
 use vfio_migration_protocol::session::{Command, Then, Unrecoverable};
+use vfio_migration_protocol::state::Dialect;
 
 use super::{Order, Scenario, Settle, Way};
 use crate::fault::{NotAScenario, parse_side, side_name, split_place};
@@ -100,6 +102,8 @@ fn words(scenario: &Scenario) -> Vec<(&'static str, String)> {
     vec![
         ("seed", number(scenario.seed)),
         ("devices", scenario.devices.iter().map(Capabilities::to_string).collect::<Vec<_>>().join(",")),
+        ("dialects", dialects_text(&scenario.dialects)),
+        ("region", region_text(&scenario.region)),
         ("data", number(scenario.data.into())),
         ("pages", number(scenario.pages.into())),
         ("way", way.into()),
@@ -145,6 +149,8 @@ fn set(scenario: &mut Scenario, key: &str, value: &str) -> Option<()> {
     match key {
         "seed" => scenario.seed = value.parse().ok()?,
         "devices" => scenario.devices = value.split(',').map(capabilities).collect::<Option<_>>()?,
+        "dialects" => scenario.dialects = dialects(value)?,
+        "region" => scenario.region = region(value)?,
         "data" => scenario.data = value.parse().ok()?,
         "pages" => scenario.pages = value.parse().ok()?,
         "way" => {
@@ -218,4 +224,34 @@ fn capabilities(text: &str) -> Option<Capabilities> {
     let known = [Capabilities::STOP_COPY, Capabilities::P2P, Capabilities::PRE_COPY, Capabilities::DIRTY_TRACKING];
     let by_name = |name: &str| known.into_iter().find(|one| one.to_string() == name);
     text.split('+').try_fold(Capabilities::from_bits(0), |set, name| by_name(name).map(|one| set | one))
+}
+
+/// What a device without a region has instead of a dialect.
+const NO_REGION: &str = "fsm";
+
+fn dialects_text(dialects: &[Option<Dialect>]) -> String {
+    let name = |dialect: &Option<Dialect>| dialect.map_or_else(|| NO_REGION.into(), |dialect| dialect.to_string());
+    dialects.iter().map(name).collect::<Vec<_>>().join(",")
+}
+
+fn dialects(names: &str) -> Option<Vec<Option<Dialect>>> {
+    let mut dialects = Vec::new();
+    for name in names.split(',') {
+        dialects.push(if name == NO_REGION { None } else { Some(name.parse().ok()?) });
+    }
+    Some(dialects)
+}
+
+/// The settings of a model's region, as a model writes them: `window=8KiB,mmap=sparse`.
+fn region_text(region: &RegionSettings) -> String {
+    let text = region.to_string();
+    let own = text.split(',').filter(|part| !part.is_empty() && !part.starts_with("protocol="));
+    own.collect::<Vec<_>>().join(",")
+}
+
+fn region(text: &str) -> Option<RegionSettings> {
+    let settings = Settings::parse(&format!("protocol=region,{text}")).ok()?;
+    // Anything but a region's own settings would be lost.
+    let region = settings.region.clone()?;
+    (Settings { region: None, ..settings } == Settings::default()).then_some(region)
 }

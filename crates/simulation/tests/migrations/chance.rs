@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
+use vfio_migration_model::{Mapped, RegionSettings};
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, RestoreOptions, SaveOptions, Then, Unrecoverable};
+use vfio_migration_protocol::state::Dialect;
 use vfio_migration_protocol::{Capabilities, State};
 use vfio_migration_simulation::{
     Dice, Direction, Fault, LinkFault, LinkOptions, Scenario, Settle, Step, Stray, Way, run,
@@ -67,6 +69,34 @@ fn drawn(seed: u64) -> Scenario {
     }
 }
 
+/// The same with a region in each device, or in some: every dialect where the group needs no barrier, and the one that
+/// knows NDMA where it does.
+fn with_regions(seed: u64) -> Scenario {
+    let mut scenario = drawn(seed);
+    let mut dice = Dice::new(seed).split(5);
+    let traffic = !scenario.save.no_p2p_traffic;
+    let some = [Some(Dialect::Thread), Some(Dialect::Thread), None];
+    let all =
+        [Some(Dialect::Thread), Some(Dialect::Qemu), Some(Dialect::LibvfioUser), Some(Dialect::LibvfioUser), None];
+    let barrier = traffic && scenario.devices.len() > 1;
+    for device in &mut scenario.devices {
+        let dialect = if barrier { pick(&mut dice, &some) } else { pick(&mut dice, &all) };
+        scenario.dialects.push(dialect);
+        if matches!(dialect, Some(Dialect::Qemu | Dialect::LibvfioUser)) {
+            *device = Capabilities::from_bits(device.bits() & !Capabilities::P2P.bits());
+            // From a stop these have no way on.
+            (scenario.found, scenario.there) = (State::Running, State::Running);
+        }
+    }
+    let (window, segment) =
+        pick(&mut dice, &[(4 << 10, None), (8 << 10, Some((70, 8 << 10))), (64 << 10, Some((100, 3000)))]);
+    let mapped = pick(&mut dice, &[Mapped::Nothing, Mapped::Whole, Mapped::Sparse]);
+    // A region does not say that there is new initial data.
+    scenario.reinit_after = scenario.reinit_after.filter(|_| scenario.dialects.iter().all(Option::is_none));
+    scenario.region = RegionSettings { window, segment, mapped, ..RegionSettings::default() };
+    scenario
+}
+
 /// One thing more that goes wrong, or that somebody wishes.
 fn spoil(dice: &mut Dice, scenario: &Scenario, steps: &[Vec<Step>; 2], messages: &[Vec<&str>; 2]) -> Scenario {
     let side = pick(dice, &[Side::Save, Side::Restore]);
@@ -109,7 +139,7 @@ fn spoil(dice: &mut Dice, scenario: &Scenario, steps: &[Vec<Step>; 2], messages:
     }
 }
 
-fn many(seeds: core::ops::Range<u64>) {
+fn many(seeds: core::ops::Range<u64>, drawn: fn(u64) -> Scenario) {
     let scenarios = seeds.flat_map(|seed| {
         let scenario = drawn(seed);
         let clean = run(&scenario).expect("a session");
@@ -131,10 +161,15 @@ fn count() -> u64 {
 
 #[test]
 fn whatever_goes_wrong_at_once() {
-    many(0..count());
+    many(0..count(), drawn);
 }
 
 #[test]
 fn whatever_else_goes_wrong_at_once() {
-    many(1_000_000..1_000_000 + count());
+    many(1_000_000..1_000_000 + count(), drawn);
+}
+
+#[test]
+fn whatever_goes_wrong_at_once_with_regions() {
+    many(2_000_000..2_000_000 + count(), with_regions);
 }

@@ -17,7 +17,8 @@ fn every_fault(course: &Course) -> Vec<Scenario> {
     scenarios
 }
 
-fn matrix(text: &str, at_least: usize) {
+/// A clean course, and all of its [`every_fault`].
+pub(crate) fn matrix(text: &str, at_least: usize) {
     let course = sweep::clean(text);
     let count = sweep::all(every_fault(&course), |course| {
         let hit = course.log.iter().any(|line| line.what.starts_with("FAULT"));

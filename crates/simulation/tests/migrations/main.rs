@@ -7,6 +7,8 @@ mod faults_at_every_call;
 mod links_that_fail;
 mod peers_that_break_the_rules;
 mod pre_copy_ends;
+mod regions_fail;
+mod regions_move;
 mod reports;
 mod scenarios_as_text;
 mod states_found;
