@@ -5,6 +5,7 @@
 //! without libc, or that is static, goes past it.
 #![cfg(target_os = "linux")]
 
+pub mod host;
 mod places;
 
 pub use places::{Crowd, Node, Place};

@@ -1,0 +1,447 @@
+//! iommufds, and devices that are bound to them: address spaces (IOAS) and page tables (HWPT) with dirty tracking.
+
+use core::mem::offset_of;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vfio_migration_model::PAGE_SIZE;
+use vfio_migration_protocol::{Errno, IovaRange};
+use vfio_migration_uapi::layout::{
+    AttachIommufdPt, BindIommufd, Destroy, HwInfo, HwptAlloc, HwptGetDirtyBitmap, HwptSetDirtyTracking, IOMMU_DESTROY,
+    IOMMU_GET_HW_INFO, IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+    IOMMU_HWPT_DIRTY_TRACKING_ENABLE, IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR,
+    IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_IOAS_ALLOC, IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_MAP_FILE,
+    IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE, IOMMU_IOAS_UNMAP, IoasAlloc,
+    IoasIovaRange, IoasIovaRanges, IoasMap, IoasMapFile, IoasUnmap, VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+    VFIO_DEVICE_BIND_FLAG_TOKEN, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT,
+};
+
+use super::container::{collect, start, stop};
+use super::device::{By, Device};
+use super::dirty::{self, Question};
+use super::handle::Unknown;
+use super::memory;
+use super::program::Program;
+use super::space::{Backing, LAST_ADDRESS, Rights, Space};
+use super::structure::Structure;
+
+/// `IOMMU_IOAS_CHANGE_PROCESS`, of Linux 6.14: memory of the program is accounted to another process from now on.
+const CHANGE_PROCESS: u32 = 0x3b92;
+/// `EMSGSIZE`: there is more than the program has room for.
+const NO_ROOM: Errno = Errno::from_linux(90);
+/// The requests to a device that are about its iommufd.
+pub(super) const BINDING: [u32; 3] =
+    [VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_DETACH_IOMMUFD_PT];
+
+/// An iommufd.
+#[derive(Debug, Default)]
+pub(super) struct Iommufd(Mutex<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    last: u32,
+    objects: BTreeMap<u32, Object>,
+}
+
+#[derive(Debug)]
+enum Object {
+    Space(Arc<Space>),
+    Table(PageTable),
+    Device(Arc<Device>, Option<u32>),
+}
+
+/// A page table: a view of an address space.
+#[derive(Clone, Debug)]
+struct PageTable {
+    space_id: u32,
+    space: Arc<Space>,
+    /// It can track dirty pages, because the program asked for that.
+    can_track: bool,
+    tracks: bool,
+    /// It was made because a device was attached to an address space, and goes with the last device.
+    by_itself: bool,
+}
+
+/// That a device is bound to an iommufd, as the object with this id.
+#[derive(Debug)]
+pub(super) struct Bound {
+    iommufd: Arc<Iommufd>,
+    id: u32,
+}
+
+impl Bound {
+    /// The device is closed.
+    pub(super) fn unbind(self, device: &Device) {
+        let mut inside = self.iommufd.inside();
+        inside.detach(self.id, device);
+        inside.objects.remove(&self.id);
+    }
+}
+
+/// Answers a request of a device that was opened by itself.
+pub(super) fn binding(
+    device: &Arc<Device>,
+    bound: &mut Option<Bound>,
+    request: u32,
+    argument: u64,
+    program: &dyn Program,
+) -> Result<i32, Errno> {
+    if request == VFIO_DEVICE_BIND_IOMMUFD {
+        let mut bind = Structure::sized(argument, offset_of!(BindIommufd, token_uuid_ptr), size_of::<BindIommufd>())?;
+        // It takes any token: nobody has to be kept out.
+        if bind.u32(offset_of!(BindIommufd, flags)) & !VFIO_DEVICE_BIND_FLAG_TOKEN != 0 || bound.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let handle = program.handle(bind.i32(offset_of!(BindIommufd, iommufd))).ok_or(Errno::EBADF)?;
+        let iommufd = Arc::clone(handle.as_iommufd().ok_or(Errno::EBADF)?);
+        device.take(By::Cdev)?;
+        device.opened();
+        let id = iommufd.inside().add(Object::Device(Arc::clone(device), None));
+        *bound = Some(Bound { iommufd, id });
+        bind.set_u32(offset_of!(BindIommufd, out_devid), id);
+        return bind.store().map(|()| 0);
+    }
+    let Bound { iommufd, id } = bound.as_ref().ok_or(Errno::EINVAL)?;
+    let mut inside = iommufd.inside();
+    let mut attach = Structure::sized(argument, 8, offset_of!(AttachIommufdPt, pasid))?;
+    // There are no PASIDs.
+    if attach.u32(offset_of!(AttachIommufdPt, flags)) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if request == VFIO_DEVICE_DETACH_IOMMUFD_PT {
+        inside.detach(*id, device);
+        return Ok(0);
+    }
+    if (attach.u32(0) as usize) < offset_of!(AttachIommufdPt, pasid) {
+        return Err(Errno::EINVAL);
+    }
+    let table = inside.attach(*id, device, attach.u32(offset_of!(AttachIommufdPt, pt_id)))?;
+    attach.set_u32(offset_of!(AttachIommufdPt, pt_id), table);
+    attach.store().map(|()| 0)
+}
+
+impl Iommufd {
+    /// Answers a request.
+    pub(super) fn ioctl(&self, request: u32, argument: u64, program: &dyn Program) -> Result<i32, Unknown> {
+        let mut inside = self.inside();
+        Ok(match request {
+            IOMMU_DESTROY => inside.destroy(argument)?,
+            IOMMU_IOAS_ALLOC => inside.new_space(argument)?,
+            IOMMU_IOAS_IOVA_RANGES => inside.addresses(argument)?,
+            IOMMU_IOAS_MAP => inside.map(argument)?,
+            IOMMU_IOAS_MAP_FILE => inside.map_file(argument, program)?,
+            IOMMU_IOAS_UNMAP => inside.unmap(argument)?,
+            IOMMU_HWPT_ALLOC => inside.new_table(argument)?,
+            IOMMU_GET_HW_INFO => inside.hardware(argument)?,
+            IOMMU_HWPT_SET_DIRTY_TRACKING => inside.set_tracking(argument)?,
+            IOMMU_HWPT_GET_DIRTY_BITMAP => inside.dirty_bitmap(argument)?,
+            CHANGE_PROCESS => inside.change_process(argument)?,
+            _ => return Err(Unknown::Request),
+        })
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn add(&mut self, object: Object) -> u32 {
+        self.last += 1;
+        self.objects.insert(self.last, object);
+        self.last
+    }
+
+    fn space(&self, id: u32) -> Result<&Arc<Space>, Errno> {
+        match self.objects.get(&id) {
+            Some(Object::Space(space)) => Ok(space),
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    fn table(&mut self, id: u32) -> Result<&mut PageTable, Errno> {
+        match self.objects.get_mut(&id) {
+            Some(Object::Table(table)) => Ok(table),
+            _ => Err(Errno::ENOENT),
+        }
+    }
+
+    /// The devices that are attached to a page table.
+    fn attached(&self, table: u32) -> Vec<Arc<Device>> {
+        let devices = self.objects.values().filter_map(|object| match object {
+            Object::Device(device, Some(to)) if *to == table => Some(Arc::clone(device)),
+            _ => None,
+        });
+        devices.collect()
+    }
+
+    fn attach(&mut self, id: u32, device: &Arc<Device>, to: u32) -> Result<u32, Errno> {
+        let (to, table) = match self.objects.get(&to) {
+            Some(Object::Table(table)) => (to, table.clone()),
+            Some(Object::Space(space)) => {
+                let space = Arc::clone(space);
+                let made = self.objects.iter().find_map(|(id, object)| match object {
+                    Object::Table(table) if table.by_itself && table.space_id == to => Some((*id, table.clone())),
+                    _ => None,
+                });
+                made.unwrap_or_else(|| {
+                    let table = PageTable { space_id: to, space, can_track: false, tracks: false, by_itself: true };
+                    (self.add(Object::Table(table.clone())), table)
+                })
+            }
+            _ => return Err(Errno::ENOENT),
+        };
+        self.detach(id, device);
+        if table.tracks {
+            start(device).map_err(|error| error.errno)?;
+        }
+        device.view.attach(Some(table.space));
+        self.objects.insert(id, Object::Device(Arc::clone(device), Some(to)));
+        Ok(to)
+    }
+
+    fn detach(&mut self, id: u32, device: &Device) {
+        device.view.attach(None);
+        let Some(Object::Device(_, attached)) = self.objects.get_mut(&id) else { return };
+        let Some(table) = attached.take() else { return };
+        let is_left = self.attached(table).is_empty();
+        let goes = self.table(table).is_ok_and(|table| table.by_itself) && is_left;
+        if goes {
+            self.objects.remove(&table);
+        }
+    }
+
+    fn destroy(&mut self, argument: u64) -> Result<i32, Errno> {
+        let id = Structure::exact(argument, size_of::<Destroy>(), size_of::<Destroy>())?.u32(offset_of!(Destroy, id));
+        let in_use = match self.objects.get(&id).ok_or(Errno::ENOENT)? {
+            Object::Space(_) => {
+                self.objects.values().any(|object| matches!(object, Object::Table(table) if table.space_id == id))
+            }
+            Object::Table(_) => !self.attached(id).is_empty(),
+            Object::Device(..) => true,
+        };
+        if in_use {
+            return Err(Errno::EBUSY);
+        }
+        self.objects.remove(&id);
+        Ok(0)
+    }
+
+    fn new_space(&mut self, argument: u64) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<IoasAlloc>();
+        let mut alloc = Structure::exact(argument, SIZE, SIZE)?;
+        if alloc.u32(offset_of!(IoasAlloc, flags)) != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let id = self.add(Object::Space(Arc::default()));
+        alloc.set_u32(offset_of!(IoasAlloc, out_ioas_id), id);
+        alloc.store().map(|()| 0)
+    }
+
+    fn addresses(&self, argument: u64) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<IoasIovaRanges>();
+        let mut ranges = Structure::exact(argument, SIZE, SIZE)?;
+        self.space(ranges.u32(offset_of!(IoasIovaRanges, ioas_id)))?;
+        let room = ranges.u32(offset_of!(IoasIovaRanges, num_iovas));
+        ranges.set_u32(offset_of!(IoasIovaRanges, num_iovas), 1);
+        ranges.set_u64(offset_of!(IoasIovaRanges, out_iova_alignment), PAGE_SIZE);
+        if room > 0 {
+            let mut range = [0; size_of::<IoasIovaRange>()];
+            range[offset_of!(IoasIovaRange, last)..].copy_from_slice(&LAST_ADDRESS.to_ne_bytes());
+            memory::store(ranges.u64(offset_of!(IoasIovaRanges, allowed_iovas)), &range)?;
+        }
+        ranges.store()?;
+        if room > 0 { Ok(0) } else { Err(NO_ROOM) }
+    }
+
+    fn map(&self, argument: u64) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<IoasMap>();
+        let mut map = Structure::exact(argument, SIZE, SIZE)?;
+        let address = map.u64(offset_of!(IoasMap, user_va));
+        if !address.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
+        let space = self.space(map.u32(offset_of!(IoasMap, ioas_id)))?;
+        let asked = Asked {
+            flags: map.u32(offset_of!(IoasMap, flags)),
+            length: map.u64(offset_of!(IoasMap, length)),
+            iova: map.u64(offset_of!(IoasMap, iova)),
+        };
+        map.set_u64(offset_of!(IoasMap, iova), asked.map_in(space, Backing::Program(address))?);
+        map.store().map(|()| 0)
+    }
+
+    fn map_file(&self, argument: u64, program: &dyn Program) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<IoasMapFile>();
+        let mut map = Structure::exact(argument, SIZE, SIZE)?;
+        let start = map.u64(offset_of!(IoasMapFile, start));
+        let space = self.space(map.u32(offset_of!(IoasMapFile, ioas_id)))?;
+        let file = File::from(program.duplicate(map.i32(offset_of!(IoasMapFile, fd)))?);
+        let asked = Asked {
+            flags: map.u32(offset_of!(IoasMapFile, flags)),
+            length: map.u64(offset_of!(IoasMapFile, length)),
+            iova: map.u64(offset_of!(IoasMapFile, iova)),
+        };
+        let end = start.checked_add(asked.length).ok_or(Errno::EOVERFLOW)?;
+        let size = file.metadata().map_err(|_| Errno::EBADF)?.len();
+        if !start.is_multiple_of(PAGE_SIZE) || end > size.next_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
+        map.set_u64(offset_of!(IoasMapFile, iova), asked.map_in(space, Backing::File(Arc::new(file), start))?);
+        map.store().map(|()| 0)
+    }
+
+    fn unmap(&self, argument: u64) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<IoasUnmap>();
+        let mut unmap = Structure::exact(argument, SIZE, SIZE)?;
+        let space = self.space(unmap.u32(offset_of!(IoasUnmap, ioas_id)))?;
+        let range = IovaRange {
+            iova: unmap.u64(offset_of!(IoasUnmap, iova)),
+            length: unmap.u64(offset_of!(IoasUnmap, length)),
+        };
+        let all = range.iova == 0 && range.length == u64::MAX;
+        let unmapped = match space.unmap(range) {
+            Ok(0) if !all => return Err(Errno::ENOENT),
+            Ok(bytes) => bytes,
+            // A mapping that is cut is one that was not mapped like this.
+            Err(_) => return Err(Errno::ENOENT),
+        };
+        unmap.set_u64(offset_of!(IoasUnmap, length), unmapped);
+        unmap.store().map(|()| 0)
+    }
+
+    fn new_table(&mut self, argument: u64) -> Result<i32, Errno> {
+        // Kernels before fault queues know the first 40 bytes.
+        let mut alloc = Structure::exact(argument, offset_of!(HwptAlloc, fault_id), size_of::<HwptAlloc>())?;
+        let flags = alloc.u32(offset_of!(HwptAlloc, flags));
+        let plain = alloc.u32(offset_of!(HwptAlloc, data_type)) == 0 && alloc.u32(offset_of!(HwptAlloc, data_len)) == 0;
+        if flags & !IOMMU_HWPT_ALLOC_DIRTY_TRACKING != 0 || !plain {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.device(alloc.u32(offset_of!(HwptAlloc, dev_id)))?;
+        let space_id = alloc.u32(offset_of!(HwptAlloc, pt_id));
+        let space = Arc::clone(self.space(space_id)?);
+        let can_track = flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING != 0;
+        let id = self.add(Object::Table(PageTable { space_id, space, can_track, tracks: false, by_itself: false }));
+        alloc.set_u32(offset_of!(HwptAlloc, out_hwpt_id), id);
+        alloc.store().map(|()| 0)
+    }
+
+    fn device(&self, id: u32) -> Result<(), Errno> {
+        if matches!(self.objects.get(&id), Some(Object::Device(..))) { Ok(()) } else { Err(Errno::ENOENT) }
+    }
+
+    fn hardware(&self, argument: u64) -> Result<i32, Errno> {
+        /// The program's room is filled with zeros, up to a page.
+        const MOST: u32 = 4096;
+        let mut info = Structure::exact(argument, offset_of!(HwInfo, out_capabilities), size_of::<HwInfo>())?;
+        if info.u32(offset_of!(HwInfo, flags)) != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.device(info.u32(offset_of!(HwInfo, dev_id)))?;
+        let room = info.u32(offset_of!(HwInfo, data_len)).min(MOST);
+        memory::store(info.u64(offset_of!(HwInfo, data_uptr)), &vec![0; room as usize])?;
+        // An IOMMU of no kind in particular.
+        info.set_u32(offset_of!(HwInfo, data_len), 0);
+        info.set_u32(offset_of!(HwInfo, out_data_type), 0);
+        info.set_u64(offset_of!(HwInfo, out_capabilities), IOMMU_HW_CAP_DIRTY_TRACKING);
+        info.store().map(|()| 0)
+    }
+
+    fn set_tracking(&mut self, argument: u64) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<HwptSetDirtyTracking>();
+        let set = Structure::exact(argument, SIZE, SIZE)?;
+        let flags = set.u32(offset_of!(HwptSetDirtyTracking, flags));
+        if flags & !IOMMU_HWPT_DIRTY_TRACKING_ENABLE != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let id = set.u32(offset_of!(HwptSetDirtyTracking, hwpt_id));
+        let devices = self.attached(id);
+        let table = self.table(id)?;
+        if !table.can_track {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let on = flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE != 0;
+        // Enabling begins with nothing dirty.
+        if table.tracks {
+            devices.iter().try_for_each(stop).map_err(|error| error.errno)?;
+        }
+        if on {
+            devices.iter().try_for_each(start).map_err(|error| error.errno)?;
+        }
+        table.tracks = on;
+        Ok(0)
+    }
+
+    fn dirty_bitmap(&mut self, argument: u64) -> Result<i32, Errno> {
+        const SIZE: usize = size_of::<HwptGetDirtyBitmap>();
+        let get = Structure::exact(argument, SIZE, SIZE)?;
+        let flags = get.u32(offset_of!(HwptGetDirtyBitmap, flags));
+        if flags & !IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let id = get.u32(offset_of!(HwptGetDirtyBitmap, hwpt_id));
+        let devices = self.attached(id);
+        let table = self.table(id)?;
+        if !table.can_track {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let range = IovaRange {
+            iova: get.u64(offset_of!(HwptGetDirtyBitmap, iova)),
+            length: get.u64(offset_of!(HwptGetDirtyBitmap, length)),
+        };
+        let page_size = get.u64(offset_of!(HwptGetDirtyBitmap, page_size));
+        let end = range.iova.checked_add(range.length).ok_or(Errno::EOVERFLOW)?;
+        let aligned = |value: u64| value.is_multiple_of(PAGE_SIZE) && value.is_multiple_of(page_size);
+        if !page_size.is_power_of_two() || page_size < PAGE_SIZE || range.length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if !aligned(range.iova) || !aligned(end) || !table.tracks {
+            return Err(Errno::EINVAL);
+        }
+        let keep = flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR != 0;
+        let bits = collect(&devices, Question { range, page_size, keep })?;
+        dirty::merge(get.u64(offset_of!(HwptGetDirtyBitmap, data)), &bits).map(|()| 0)
+    }
+
+    /// Memory that belongs to a program cannot follow another one; files can.
+    fn change_process(&self, argument: u64) -> Result<i32, Errno> {
+        Structure::exact(argument, 8, 8)?;
+        let files_only = self.objects.values().all(|object| match object {
+            Object::Space(space) => space.has_files_only(),
+            _ => true,
+        });
+        if files_only { Ok(0) } else { Err(Errno::EINVAL) }
+    }
+}
+
+/// What a mapping is to be.
+struct Asked {
+    flags: u32,
+    length: u64,
+    iova: u64,
+}
+
+impl Asked {
+    /// Maps it, and returns where.
+    fn map_in(&self, space: &Space, backing: Backing) -> Result<u64, Errno> {
+        let known = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
+        let rights = Rights {
+            read: self.flags & IOMMU_IOAS_MAP_READABLE != 0,
+            write: self.flags & IOMMU_IOAS_MAP_WRITEABLE != 0,
+        };
+        if self.flags & !known != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if !rights.read && !rights.write {
+            return Err(Errno::EINVAL);
+        }
+        let iova = match self.flags & IOMMU_IOAS_MAP_FIXED_IOVA {
+            0 => space.hole(self.length).ok_or(Errno::ENOSPC)?,
+            _ => self.iova,
+        };
+        space.map(IovaRange { iova, length: self.length }, backing, rights)?;
+        Ok(iova)
+    }
+}
