@@ -83,8 +83,7 @@ impl Host {
         let record = record.map_err(|error| HostError::Trace(options.trace.clone().unwrap_or_default(), error))?;
         let record = Arc::new(record);
         let made = |(index, address): (usize, &str)| {
-            let settings = address.strip_prefix("model:").ok_or_else(|| HostError::Address(address.into()))?;
-            let settings = Settings::parse(settings).map_err(|error| HostError::Settings(address.into(), error))?;
+            let settings = settings_of(address)?;
             let place = Place::of(index).map_err(HostError::Crowd)?;
             let nonce = RandomState::new().hash_one(index);
             let device = Device::new(place, settings, nonce, Arc::clone(&record), options.blind);
@@ -127,6 +126,12 @@ impl Host {
     fn device(&self, place: Place) -> Result<&Arc<Device>, Errno> {
         self.devices.get(place.index()).ok_or(Errno::ENOENT)
     }
+}
+
+/// The settings in the address of a software device.
+pub fn settings_of(address: &str) -> Result<Settings, HostError> {
+    let settings = address.strip_prefix("model:").ok_or_else(|| HostError::Address(address.into()))?;
+    Settings::parse(settings).map_err(|error| HostError::Settings(address.into(), error))
 }
 
 impl fmt::Display for HostError {
