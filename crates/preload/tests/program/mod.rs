@@ -244,6 +244,11 @@ pub(crate) const fn high(value: u64) -> u32 {
     (value >> 32) as u32
 }
 
+/// Two numbers that lie side by side.
+pub(crate) fn pair(first: u32, second: u32) -> u64 {
+    u64::from(first) | u64::from(second) << 32
+}
+
 /// Memory of whole pages, at a multiple of their size.
 pub(crate) struct Pages(Vec<u8>, usize);
 
