@@ -47,6 +47,27 @@ impl Header {
             _ => None,
         }
     }
+
+    /// The number of its type, as docs/stream-format.md has them.
+    pub const fn kind(&self) -> u16 {
+        self.fields.kind
+    }
+
+    /// Its sequence number.
+    pub const fn number(&self) -> u64 {
+        self.fields.sequence
+    }
+
+    /// What the payload's CRC32C should be.
+    pub const fn payload_crc(&self) -> u32 {
+        self.fields.crc
+    }
+
+    /// Whether the decoder has no use for the payload itself, so that [`Decoder::passed`] may stand for it: bytes of an
+    /// object, and frames of a type that is not known here.
+    pub const fn is_opaque(&self) -> bool {
+        matches!(self.frame, Frame::Data { .. } | Frame::Optional)
+    }
 }
 
 impl Decoder {
@@ -104,7 +125,15 @@ impl Decoder {
         payload: &[u8],
         crc: u32,
     ) -> Result<Option<Message>, StreamError> {
-        let message = self.still_sound().and_then(|()| self.take(header, payload, crc));
+        let message = self.still_sound().and_then(|()| self.take(header, payload, payload.len(), crc));
+        message.map_err(|error| self.refuse(error))
+    }
+
+    /// As [`payload`](Self::payload) for an [opaque](Header::is_opaque) frame whose [`Header::len`] bytes went by in pieces,
+    /// with the [`payload_crc`] of them all. Any other frame is refused as cut short.
+    pub fn passed(&mut self, header: Header, crc: u32) -> Result<Option<Message>, StreamError> {
+        let len = if header.is_opaque() { header.len() } else { 0 };
+        let message = self.still_sound().and_then(|()| self.take(header, &[], len, crc));
         message.map_err(|error| self.refuse(error))
     }
 
@@ -210,13 +239,14 @@ impl Decoder {
         Ok(())
     }
 
-    fn take(&mut self, header: Header, payload: &[u8], crc: u32) -> Result<Option<Message>, StreamError> {
+    /// `len` is the payload's; the bytes may be left out where they are not looked at.
+    fn take(&mut self, header: Header, payload: &[u8], len: usize, crc: u32) -> Result<Option<Message>, StreamError> {
         let Header { fields, frame } = header;
         let at = self.at;
         // A header that is not the last one cannot have the number that is due.
         self.is_next(&fields)?;
-        if payload.len() != header.len() {
-            return Err(self.cut_short(HEADER_LEN + payload.len()));
+        if len != header.len() {
+            return Err(self.cut_short(HEADER_LEN + len));
         }
         if crc != fields.crc {
             return Err(StreamError::Checksum {
@@ -276,7 +306,7 @@ impl Decoder {
             Frame::Optional => None,
         };
         self.sequence = self.sequence.saturating_add(1);
-        self.at = self.at.saturating_add((HEADER_LEN + payload.len()) as u64);
+        self.at = self.at.saturating_add((HEADER_LEN + len) as u64);
         Ok(message)
     }
 

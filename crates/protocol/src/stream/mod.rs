@@ -101,6 +101,16 @@ pub fn payload_crc(payload: &[u8]) -> u32 {
     checksum::crc32c(payload)
 }
 
+/// The [`payload_crc`] of a payload that comes in pieces: goes on from that of what came before.
+///
+/// ```
+/// use vfio_migration_protocol::stream::{payload_crc, payload_crc_append};
+/// assert_eq!(payload_crc_append(payload_crc(b"1234"), b"56789"), payload_crc(b"123456789"));
+/// ```
+pub fn payload_crc_append(crc: u32, more: &[u8]) -> u32 {
+    checksum::crc32c_append(crc, more)
+}
+
 /// What the two ends of a connected session need to frame messages back: it ties them to the stream forward, so that
 /// no frame of another session or of the other direction is taken for one. [`Encoder::back_key`] and
 /// [`Opened::back`] have it.
