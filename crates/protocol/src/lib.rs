@@ -13,12 +13,14 @@
 //! | [`passport`] | what a device is and what its state needs from a destination |
 //! | [`estimate`] | sizes and rates, of which some are unknown |
 //! | [`event`], [`report`] | what happened in a run |
+//! | [`inspect`] | what is in a file: its parts, its devices, where it is damaged |
 //! | [`trace`] | what was done to a device, call by call, as text |
 #![forbid(unsafe_code)]
 
 pub mod device;
 pub mod estimate;
 pub mod event;
+pub mod inspect;
 pub mod passport;
 pub mod region;
 pub mod report;

@@ -3,6 +3,7 @@
 mod damage;
 mod document;
 mod golden;
+mod inspecting;
 mod order;
 mod refusals;
 mod round_trip;
