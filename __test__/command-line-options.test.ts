@@ -51,6 +51,7 @@ const commands: Record<string, string[]> = {
   probe: ['json', 'help'],
   doctor: ['root', 'json', 'help'],
   trace: ['device', 'only', 'without', 'json', 'help'],
+  run: ['device', 'protocol', 'trace', 'blind', 'quiet', 'help'],
   demo: ['size', 'devices', 'seed', 'no-pre-copy', 'in-process', 'break', 'json', 'quiet', 'help'],
 }
 

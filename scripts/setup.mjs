@@ -31,6 +31,12 @@ const steps = {
     outputs: ['ts/native/*.node'],
     run: [napi('ts/native', '../binding.ts')],
   },
+  preload: {
+    says: 'building the library to preload',
+    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'crates/preload', 'scripts/preload.mjs'],
+    outputs: ['ts/native/libvfio_migration_preload.so'],
+    run: [['node', 'scripts/preload.mjs']],
+  },
   benchmark: {
     says: 'building the benchmark',
     inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'benchmark'],
@@ -103,5 +109,5 @@ export const setup = (names, { again = false } = {}) => {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  setup(['packages', 'native', 'typescript'], { again: process.argv.includes('--again') })
+  setup(['packages', 'native', 'preload', 'typescript'], { again: process.argv.includes('--again') })
 }

@@ -5,7 +5,7 @@ import { type Command, type CommandName, commands, type Option } from './options
 export interface Arguments {
   readonly command: Command
   readonly operands: readonly string[]
-  /** The text of an option, `''` for a switch or a value that was left out. */
+  /** The text of an option, `''` for a switch or a value that was left out; a line each where it may be repeated. */
   readonly values: ReadonlyMap<string, string>
 }
 
@@ -69,7 +69,7 @@ export const parseArguments = (argv: readonly string[]): Arguments => {
     } else {
       const [, key, given] = /^--([^=]*)(?:=(.*))?$/s.exec(word) as unknown as [string, string, string | undefined]
       const option = find(command, key)
-      if (values.has(key)) throw usage(`--${key} stands there twice`)
+      if (values.has(key) && !option.repeated) throw usage(`--${key} stands there twice`)
       let value = given
       if (option.value === undefined) {
         if (given !== undefined) throw usage(`--${key} takes no value`)
@@ -82,7 +82,8 @@ export const parseArguments = (argv: readonly string[]): Arguments => {
       if (value !== undefined && option.choices && !option.choices.includes(value)) {
         throw usage(`--${key} ${value}: choose ${option.choices.join(' or ')}`)
       }
-      values.set(key, value ?? '')
+      const before = values.get(key)
+      values.set(key, before === undefined ? (value ?? '') : `${before}\n${value ?? ''}`)
     }
   }
   return { command, operands, values }

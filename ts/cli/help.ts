@@ -20,6 +20,10 @@ const operands = {
     'DEVICE is vfio:0000:65:00.1, mdev:UUID or cdev:/dev/vfio/devices/vfio0; without one: the host and all devices.',
   trace:
     'Two traces are compared without how often something came in a row and how many bytes there were; status 1 if they differ.',
+  run: [
+    'DEVICE is model:SETTINGS. In an ARGUMENT, {device0} is the first device as QEMU takes it (sysfsdev=), {group0} its group,',
+    "{cdev0} its character device, {device1} the second device, and so on. The status is the program's.",
+  ].join('\n'),
 } as const
 
 /** The help of one command: a line an option. */

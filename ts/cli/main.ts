@@ -10,6 +10,7 @@ import type { CommandName } from './options.ts'
 import { Output } from './output.ts'
 import { runProbe } from './probe.ts'
 import { runRestore } from './restore.ts'
+import { runProgram } from './run.ts'
 import { runSave } from './save.ts'
 import { runTrace } from './trace.ts'
 
@@ -20,6 +21,7 @@ const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> 
   probe: runProbe,
   doctor: runDoctor,
   trace: runTrace,
+  run: runProgram,
   demo: runDemo,
 }
 

@@ -6,6 +6,8 @@ export interface Option {
   readonly help: string
   /** The values that it takes, where they can be listed. */
   readonly choices?: readonly string[]
+  /** Whether it may stand there several times. */
+  readonly repeated?: true
 }
 
 /** One command. From these the parser, the help and the documentation follow. */
@@ -161,8 +163,27 @@ const trace: Command = {
   ],
 }
 
+const run: Command = {
+  name: 'run',
+  operands: '--device DEVICE... -- PROGRAM [ARGUMENT...]',
+  help: 'run an unmodified VFIO program on software devices, by a library that is preloaded; a test tool, not a security boundary',
+  options: [
+    { name: 'device', value: 'DEVICE', repeated: true, help: 'a device that the program finds; again for one more' },
+    {
+      name: 'protocol',
+      value: 'fsm|region',
+      choices: ['fsm', 'region'],
+      help: 'what the devices speak whose settings do not say (fsm)',
+    },
+    { name: 'trace', value: 'FILE', help: 'write every access to the devices to a file, for vfio-migration trace' },
+    { name: 'blind', help: 'no dirty page is ever reported: what a test of dirty tracking must notice' },
+    { name: 'quiet', help: 'do not say where the devices are' },
+    { name: 'help', help: 'print this and end' },
+  ],
+}
+
 /** Every command. */
-export const commands = { save, restore, list, probe, doctor, trace, demo } as const
+export const commands = { save, restore, list, probe, doctor, trace, run, demo } as const
 
 /** The name of a command. */
 export type CommandName = keyof typeof commands
