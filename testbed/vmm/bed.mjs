@@ -2,16 +2,20 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cache } from '../cache.mjs'
+import { present as presentTo } from './devices.mjs'
+import { Trace } from './trace.mjs'
 import { Vm } from './vm.mjs'
 
 export class Bed {
   #folder
   #machines = []
 
-  /** @param {string} name of the case @param {string} generation of QEMU */
-  constructor(name, generation) {
+  /** @param {string} name of the case @param {string} generation of QEMU @param {{ records: boolean }} options */
+  constructor(name, generation, { records }) {
     this.name = name
     this.generation = generation
+    /** Whether what the case compares with something recorded is to be recorded anew. */
+    this.records = records
   }
 
   /** A folder of the case's own; short, since sockets lie in it. */
@@ -28,11 +32,33 @@ export class Bed {
     return join(this.folder, name)
   }
 
-  /** Starts a machine: what {@link Vm.start} takes, but for what the case gives. */
-  async start(name, wanted = {}) {
-    const vm = await Vm.start({ generation: this.generation, folder: this.folder, name, ...wanted })
+  /**
+   * Starts a machine: what {@link Vm.start} takes, but for what the case gives.
+   *
+   * @param {string} name
+   * @param {object} wanted
+   * @param {import('./devices.mjs').Devices} [wanted.devices]
+   */
+  async start(name, { devices, ...wanted } = {}) {
+    const trace = this.file(`${name}.trace`)
+    const present = devices && presentTo(this.generation, this.file(`${name}.sysfs`), { trace, ...devices })
+    const vm = await Vm.start({ generation: this.generation, folder: this.folder, name, ...wanted, devices: present })
+    vm.trace = new Trace(trace)
+    vm.devices = present?.count ?? 0
     this.#machines.push(vm)
     return vm
+  }
+
+  /** Moves a guest: what must be set first is, at both ends. Gives back how it ended at the source. */
+  async move(source, target, { capabilities = [], parameters = {} } = {}) {
+    for (const vm of [source, target]) {
+      await vm.capabilities(capabilities)
+      if (Object.keys(parameters).length > 0) await vm.execute('migrate-set-parameters', parameters)
+    }
+    const uri = `unix:${this.file(`${target.name}.socket`)}`
+    await target.execute('migrate-incoming', { uri })
+    await source.execute('migrate', { uri })
+    return source.migrated()
   }
 
   /** What the machines said, for whoever looks for a mistake. */
@@ -41,7 +67,8 @@ export class Bed {
       .map((vm) => {
         const { code, signal } = vm.ended ?? {}
         const end = vm.ended ? `ended with ${signal ?? code}` : 'runs'
-        return `${vm.name} ${end}, its guest told '${vm.port.slice(0, 40)}', it said: ${vm.said.trim()}`
+        const trace = vm.trace.text.split('\n').slice(-40).join('\n')
+        return `${vm.name} ${end}, its guest told '${vm.port.slice(0, 40)}', it said: ${vm.said.trim()}\n${trace}`
       })
       .join('\n')
   }

@@ -1,6 +1,8 @@
-// Runs unmodified QEMUs with software devices: `node testbed/vmm/test.mjs [--all] [--verbose] [--emulator 11.1] [CASE...]`.
-// Without --all each case runs on those QEMUs only that it names for that. A case is in a file of cases/. Ends with one line
-// that counts: `vmm: 12 passed, 0 failed, 1 skipped`.
+// Runs unmodified QEMUs with software devices:
+//   node testbed/vmm/test.mjs [--all] [--verbose] [--record] [--emulator 11.1] [CASE...]
+// Without --all or CASE each case runs on those QEMUs only that it names for that; CASE names all cases that begin so. A case
+// is in a file of cases/. With --record what a case compares with something recorded is recorded anew. Ends with one line that
+// counts: `vmm: 12 passed, 0 failed, 1 skipped`.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -20,6 +22,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     all: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
     emulator: { type: 'string', multiple: true, default: [] },
   },
@@ -36,7 +39,8 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.mjs'))) 
   const { default: group } = await import(join(folder, file))
   for (const [name, one] of Object.entries(group)) cases.set(name, one)
 }
-const unknown = positionals.find((name) => !cases.has(name))
+const named = (start) => [...cases.keys()].filter((name) => name.startsWith(start))
+const unknown = positionals.find((start) => named(start).length === 0)
 if (unknown !== undefined) refuse(`there is no case ${unknown}: there are ${[...cases.keys()].sort().join(', ')}`)
 const stranger = values.emulator.find((name) => !emulators.includes(name))
 if (stranger !== undefined) refuse(`there is no QEMU ${stranger}: there are ${emulators.join(', ')}`)
@@ -49,7 +53,7 @@ const runOne = async (name, one, generation) => {
   const where = `${name} on QEMU ${generation}`
   const begun = Date.now()
   const done = (how, why = '') => say(`${where}: ${how} in ${((Date.now() - begun) / 1000).toFixed(1)} s${why}`)
-  const bed = new Bed(name, generation)
+  const bed = new Bed(name, generation, { records: values.record })
   try {
     emulator(generation)
     await one.run(bed)
@@ -71,7 +75,7 @@ const runOne = async (name, one, generation) => {
   }
 }
 
-for (const name of positionals.length > 0 ? positionals : [...cases.keys()].sort()) {
+for (const name of positionals.length > 0 ? positionals.flatMap(named) : cases.keys()) {
   const one = cases.get(name)
   const wanted = values.all || positionals.length > 0 ? one.on : (one.quick ?? [])
   for (const generation of wanted) {

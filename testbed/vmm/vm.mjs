@@ -33,6 +33,9 @@ export class Vm {
   #child
   #monitor
   #folder
+  /** How many devices it has, and what was done to them. */
+  devices = 0
+  trace
 
   /**
    * Starts QEMU and, unless told otherwise, the guest in it. Whoever starts one ends it: `quit` or `kill`.
@@ -139,20 +142,30 @@ export class Vm {
   /** A digest of the guest's memory. Only one that does not run has a certain one. */
   async memory() {
     const hash = createHash('sha256')
-    for (const bytes of await this.memoryBytes()) hash.update(bytes)
+    for (const { bytes } of await this.memoryBytes()) hash.update(bytes)
     return hash.digest('hex').slice(0, 16)
   }
 
-  /** The guest's memory, in the pieces that it has. */
+  /** The guest's memory, in the pieces that it has: where one begins, and its bytes. */
   async memoryBytes() {
     const pieces = []
     for (const [from, size] of ram) {
       const filename = this.#file('memory')
       await this.execute('pmemsave', { val: from, size, filename })
-      pieces.push(readFileSync(filename))
+      pieces.push({ from, bytes: readFileSync(filename) })
       rmSync(filename)
     }
     return pieces
+  }
+
+  /** Waits until it says something. */
+  hears(what, ask) {
+    return until(`${this.name}: ${what}`, ask)
+  }
+
+  /** Waits until the trace of its devices holds something. */
+  traced(what, ask) {
+    return until(`${this.name}: ${what}`, () => ask(this.trace))
   }
 
   async capabilities(names) {

@@ -1,0 +1,77 @@
+// The software devices of a machine: how the preload is told what they are, and QEMU where to find them.
+import { spawnSync } from 'node:child_process'
+import { root } from '../cache.mjs'
+
+let built
+
+/** The library that answers for the devices, built when it is first asked for. */
+const preload = () => {
+  if (built !== undefined) return built
+  const args = ['build', '-p', 'vfio-migration-preload', '--lib', '--message-format=json', '--quiet']
+  const { status, stdout } = spawnSync('cargo', args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  if (status !== 0) throw new Error(`cargo ${args.join(' ')} failed`)
+  const messages = stdout.split('\n').filter((line) => line.startsWith('{'))
+  const files = messages.flatMap((line) => JSON.parse(line).filenames ?? [])
+  built = files.find((name) => name.endsWith('/libvfio_migration_preload.so'))
+  if (!built) throw new Error(`cargo ${args.join(' ')} made no library to load`)
+  return built
+}
+
+/**
+ * What every device has unless its own settings say otherwise: what the guest needs, which is DMA where it says and memory of
+ * the device's own, and so little data that QEMU reads all of it at once.
+ */
+const always = ['size=64KiB', 'dma-buffer', 'device-memory=4KiB']
+
+const keyOf = (setting) => setting.split('=')[0]
+
+/** Settings of a model: some, and those that are meant where they say nothing else. */
+export const settle = (defaults, ...settings) => {
+  const own = settings.filter(Boolean).flatMap((text) => text.split(','))
+  const rest = defaults.filter((setting) => !own.some((one) => keyOf(one) === keyOf(setting)))
+  return `model:${[...rest, ...own].join(',')}`
+}
+
+/**
+ * @typedef {object} Devices
+ * @property {string} settings of the model, after what every device has
+ * @property {string[]} [each] more settings, for each device; one device without it
+ * @property {string} [trace] the file for the trace
+ * @property {boolean} [blind] dirty tracking says nothing
+ * @property {boolean} [cdev] opened by its character device, with an iommufd
+ * @property {Record<string, string>} [properties] more of QEMU's, for each device
+ */
+
+/**
+ * What a machine needs to have them: the library, variables, and arguments of QEMU.
+ *
+ * @param {string} generation of QEMU
+ * @param {string} folder for what stands in for sysfs
+ * @param {Devices} devices
+ */
+export const present = (generation, folder, { settings, each = [''], trace, blind, cdev, properties = {} }) => {
+  const addresses = each.map((more) => settle(always, settings, more))
+  const migration = generation === '7.2' ? { 'x-enable-migration': 'on' } : { 'enable-migration': 'on' }
+  const all = { ...migration, ...(cdev ? { iommufd: 'iommufd0' } : {}), ...properties }
+  const device = (index) => {
+    const own = { id: `device${index}`, addr: `0x${5 + index}`, sysfsdev: `${folder}/0000:00:0${index + 1}.0` }
+    const words = Object.entries({ ...own, ...all }).map(([name, value]) => `${name}=${value}`)
+    return ['-device', ['vfio-pci', ...words].join(',')]
+  }
+  return {
+    preload: preload(),
+    count: addresses.length,
+    env: {
+      VFIO_MIGRATION_PRELOAD_DEVICES: addresses.join(' '),
+      VFIO_MIGRATION_PRELOAD_FOLDER: folder,
+      ...(trace ? { VFIO_MIGRATION_PRELOAD_TRACE: trace } : {}),
+      ...(blind ? { VFIO_MIGRATION_PRELOAD_BLIND: '1' } : {}),
+    },
+    args: [...(cdev ? ['-object', 'iommufd,id=iommufd0'] : []), ...addresses.flatMap((_, index) => device(index))],
+  }
+}
