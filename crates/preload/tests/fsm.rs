@@ -150,9 +150,11 @@ fn requests_follow_the_kernels_rules() {
     assert_eq!(tester.get(second).write(&[0; 8]), Err(Errno::ENODEV));
     assert!(tester.said.lock().expect("nobody panicked").is_empty());
     assert_eq!(tester.ioctl(device, 0x3b74, 0), Err(Errno::ENOTTY));
-    assert_eq!(tester.ioctl(device, VFIO_IOMMU_MAP_DMA, 0), Err(Errno::ENOTTY));
+    assert_eq!(tester.ioctl(device, VFIO_GROUP_GET_STATUS, 0), Err(Errno::ENOTTY));
+    assert_eq!(tester.ioctl(device, 0x1234, 0), Err(Errno::ENOTTY));
     let said = tester.said.lock().expect("nobody panicked").join("\n");
-    assert!(said.contains("0000:00:01.0 for 0x3b74, which") && said.contains("(VFIO_IOMMU_MAP_DMA)"), "{said}");
+    assert!(said.contains("0000:00:01.0 for 0x3b74 (VFIO_DEVICE_IOEVENTFD), which"), "{said}");
+    assert!(said.contains("(VFIO_GROUP_GET_STATUS)") && said.contains(" 0x1234, which"), "{said}");
 }
 
 #[test]

@@ -264,6 +264,15 @@ impl Drop for DeviceFile {
     }
 }
 
+/// Requests that devices of the kernel know and software devices do not.
+const DEVICE_REQUESTS: [(u32, &str); 5] = [
+    (0x3b70, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"),
+    (0x3b71, "VFIO_DEVICE_PCI_HOT_RESET"),
+    (0x3b72, "VFIO_DEVICE_QUERY_GFX_PLANE"),
+    (0x3b73, "VFIO_DEVICE_GET_GFX_DMABUF"),
+    (0x3b74, "VFIO_DEVICE_IOEVENTFD"),
+];
+
 /// What is to be said of a request that nobody knows.
 fn unknown(kind: Kind, request: u32) -> String {
     let of = match kind {
@@ -273,14 +282,16 @@ fn unknown(kind: Kind, request: u32) -> String {
         Kind::Cdev(place) | Kind::Device(place) => format!("the device {}", place.address()),
         Kind::Data(place) => format!("the data fd of {}", place.address()),
     };
-    // The numbers of requests begin with the letter of VFIO's, and mean several things.
-    let names: Vec<_> = NUMBERS
-        .iter()
-        .copied()
-        .flatten()
-        .filter(|number| number.value == u64::from(request) && request >> 8 == 0x3b)
-        .map(|number| number.name)
-        .collect();
+    // Devices have requests of their own under numbers that mean something else to containers.
+    let of_device = matches!(kind, Kind::Cdev(_) | Kind::Device(_));
+    let of_device = DEVICE_REQUESTS.iter().filter(|(number, _)| of_device && *number == request).map(|(_, name)| *name);
+    // The numbers of requests begin with the letter of VFIO's.
+    let known = NUMBERS.iter().copied().flatten().filter(|number| number.value == u64::from(request));
+    let known = known.filter(|_| request >> 8 == 0x3b).map(|number| number.name);
+    let mut names: Vec<_> = of_device.collect();
+    if names.is_empty() {
+        names.extend(known);
+    }
     let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(" or ")) };
     format!("the program asked {of} for {request:#x}{names}, which software devices do not know: it got ENOTTY")
 }

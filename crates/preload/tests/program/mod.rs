@@ -216,9 +216,16 @@ impl Tester {
     }
 }
 
+impl Tester {
+    /// Removes the file of the trace.
+    pub(crate) fn forget_trace(&self) {
+        let _ = std::fs::remove_file(&self.trace);
+    }
+}
+
 impl Drop for Tester {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.trace);
+        self.forget_trace();
     }
 }
 
