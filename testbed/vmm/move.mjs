@@ -57,9 +57,10 @@ export const live = (devices, how) => async (bed) => {
   await judge(ends)
 }
 
-/** A move to a machine that waits, in which the guest's memory is compared while nothing runs. */
+/** A move to a machine that waits, in which the guest's memory is compared while nothing runs. Gives back both ends. */
 export const compared = (devices, how) => async (bed) => {
   const ends = await pair(bed, devices, { ...how, paused: true })
   await sameMemory(ends)
   await judge(ends)
+  return ends
 }

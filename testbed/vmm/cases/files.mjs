@@ -1,7 +1,8 @@
 // A guest with a device goes to a file and comes back.
 import assert from 'node:assert/strict'
+import { emulators } from '../../emulators.mjs'
 import { assertArrived, assertGoesOn, assertNoResets } from '../judge.mjs'
-import { able, done, fsm, judge } from '../move.mjs'
+import { able, done, judge } from '../move.mjs'
 
 /** Runs a job of QEMU's to its end. */
 const job = async (vm, command, args) => {
@@ -32,7 +33,7 @@ const snapshot = { tag: 'one', vmstate: 'disk', devices: ['disk'] }
 export default {
   file: {
     what: 'a guest goes to a file with its device, and comes back from it in another machine',
-    on: fsm,
+    on: emulators,
     quick: ['11.1'],
     run: async (bed) => {
       const devices = { settings: able(bed) }
@@ -52,7 +53,7 @@ export default {
   },
   snapshot: {
     what: 'savevm and loadvm keep a device, in the same machine and in another',
-    on: fsm,
+    on: emulators,
     run: async (bed) => {
       const devices = { settings: able(bed) }
       const source = await bed.start('source', { devices })

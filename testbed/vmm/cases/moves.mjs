@@ -1,5 +1,6 @@
 // A guest with a device moves from one QEMU to another.
 import assert from 'node:assert/strict'
+import { emulators } from '../../emulators.mjs'
 import { assertGoesOn } from '../judge.mjs'
 import { able, compared, done, fsm, full, judge, live } from '../move.mjs'
 
@@ -7,24 +8,24 @@ import { able, compared, done, fsm, full, judge, live } from '../move.mjs'
 export default {
   live: {
     what: 'a running guest moves with its device, and nothing is lost',
-    on: fsm,
-    quick: ['11.1'],
+    on: emulators,
+    quick: ['7.2', '11.1'],
     run: (bed) => live({ settings: able(bed) })(bed),
   },
   'paused-destination': {
     what: 'the guest’s memory is the same at both ends while nothing runs, and it goes on when it is told to',
-    on: fsm,
-    quick: ['11.1'],
+    on: emulators,
+    quick: ['7.2', '11.1'],
     run: (bed) => compared({ settings: able(bed) })(bed),
   },
   'paused-source': {
     what: 'a guest that was stopped moves with its device, and goes on when it is told to',
-    on: fsm,
+    on: emulators,
     run: (bed) => compared({ settings: able(bed) }, { asleep: true })(bed),
   },
   'never-ran': {
     what: 'a guest that has never run moves, and boots at the destination with its device',
-    on: fsm,
+    on: emulators,
     run: async (bed) => {
       const devices = { settings: able(bed) }
       const source = await bed.start('source', { devices, paused: true })
@@ -38,7 +39,7 @@ export default {
   },
   cancelled: {
     what: 'a migration that is cancelled in pre-copy leaves the guest working, and a second one moves it',
-    on: fsm,
+    on: emulators,
     run: async (bed) => {
       const devices = { settings: able(bed) }
       const source = await bed.start('source', { devices })
