@@ -167,6 +167,11 @@ fn without_a_free_number_the_state_is_reached_and_the_data_is_lost() {
     tester.fill(false);
     assert_eq!(tester.set_state(device, VFIO_DEVICE_STATE_RUNNING), Ok(None));
     assert!(matches!(tester.set_state(device, VFIO_DEVICE_STATE_PRE_COPY), Ok(Some(_))));
+
+    let (tester, _, device) = with_memory(&format!("{DEVICE},fault=set-state@1:ENFILE:9"), &mut memory);
+    let set = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+    assert_eq!(tester.feature(device, set, [VFIO_DEVICE_STATE_PRE_COPY, 5]), Err((Errno::ENFILE, [6, 5])));
+    assert_eq!(tester.state(device), VFIO_DEVICE_STATE_PRE_COPY);
 }
 
 #[test]

@@ -125,6 +125,8 @@ fn set_state(device: &Arc<Device>, mut data: Structure, program: &dyn Program) -
     data.set_u32(offset_of!(MigState, data_fd), u32::MAX);
     let opened = match answer {
         Ok(opened) => opened,
+        // The driver did what was asked, and there was no number for its file: nothing is copied out.
+        Err(error) if matches!(error.errno, Errno::EMFILE | Errno::ENFILE) => return Err(error.errno),
         Err(error) => {
             // The structure is copied out all the same, with the state that was asked for.
             data.store()?;
