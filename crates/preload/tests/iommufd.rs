@@ -83,6 +83,13 @@ fn pages_that_the_device_wrote_are_in_the_page_tables_bitmap() {
         tester.write_register(device, program::DOORBELL, 9);
         assert_eq!((track(1), get(0, 8, 4096)), (Ok(0), Ok(0)));
         assert_eq!(std::hint::black_box(bitmap), [0], "enabling begins with nothing dirty");
+        assert_eq!(tester.ask(device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &mut [8, 0]), Ok(0));
+        tester.write_register(device, program::DOORBELL, 10);
+        assert_eq!(memory.bytes()[0x3000..0x3008], 9_u64.to_le_bytes(), "a detached device reaches nothing");
+        assert_eq!(attach(&tester, device, table), Ok(table), "its log is started again");
+        tester.write_register(device, program::DOORBELL, 11);
+        assert_eq!(get(0, 8, 4096), Ok(0));
+        assert_eq!(std::hint::black_box(bitmap), [seen(1 << 3)]);
         assert_eq!(track(0), Ok(0));
     }
 }

@@ -112,6 +112,16 @@ fn new_initial_data_is_told_to_those_who_asked() {
 }
 
 #[test]
+fn a_container_starts_all_logs_or_none() {
+    let tester = Tester::new(&[DEVICE, &format!("{DEVICE},fault=tracker-start@1:EIO")]);
+    let (container, [_, _]) = tester.open_by_group();
+    let flag = |flag| tester.ask(container, VFIO_IOMMU_DIRTY_PAGES, &mut [8, flag]);
+    assert_eq!(flag(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), Err(Errno::EIO));
+    assert_eq!(flag(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), Ok(0), "the first one was stopped again");
+    assert_eq!(flag(VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP), Ok(0));
+}
+
+#[test]
 fn a_guest_that_touches_a_quiet_device_is_noted() {
     let tester = Tester::new(&[DEVICE]);
     let (_, [device]) = tester.open_by_group();

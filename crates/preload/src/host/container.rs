@@ -60,6 +60,10 @@ impl Container {
     /// A group leaves. With the last one the mappings go too.
     pub(super) fn leave(&self, device: &Arc<Device>) {
         let mut inside = self.inside();
+        if inside.tracks {
+            // It leaves whatever this answers.
+            let _ = stop(device);
+        }
         device.view.attach(None);
         inside.members.retain(|member| !Arc::ptr_eq(member, device));
         if inside.members.is_empty() {
@@ -160,13 +164,13 @@ impl Container {
         match head.u32(4) {
             VFIO_IOMMU_DIRTY_PAGES_FLAG_START => {
                 if !inside.tracks {
-                    inside.members.iter().try_for_each(start).map_err(|error| error.errno)?;
+                    start_all(&inside.members)?;
                     inside.tracks = true;
                 }
             }
             VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP => {
                 if inside.tracks {
-                    inside.members.iter().try_for_each(stop).map_err(|error| error.errno)?;
+                    stop_all(&inside.members)?;
                     inside.tracks = false;
                 }
             }
@@ -214,13 +218,32 @@ impl Container {
 }
 
 /// The log of the IOMMU in front of a device is started, for everything that the device reaches.
-pub(super) fn start(device: &Arc<Device>) -> Result<(), CallError> {
+pub(super) fn start(device: &Device) -> Result<(), CallError> {
     device.track(Log::Iommu, "dirty-start", |log| log.start(&[View::REACH], PAGE_SIZE)).map(drop)
 }
 
 /// The log of the IOMMU in front of a device is stopped.
-pub(super) fn stop(device: &Arc<Device>) -> Result<(), CallError> {
+pub(super) fn stop(device: &Device) -> Result<(), CallError> {
     device.track(Log::Iommu, "dirty-stop", vfio_migration_protocol::Tracker::stop)
+}
+
+/// All logs are started, or none.
+pub(super) fn start_all(devices: &[Arc<Device>]) -> Result<(), Errno> {
+    for (started, device) in devices.iter().enumerate() {
+        if let Err(error) = start(device) {
+            for device in &devices[..started] {
+                // The first error is what the program has to know.
+                let _ = stop(device);
+            }
+            return Err(error.errno);
+        }
+    }
+    Ok(())
+}
+
+/// All logs are stopped.
+pub(super) fn stop_all(devices: &[Arc<Device>]) -> Result<(), Errno> {
+    devices.iter().try_for_each(|device| stop(device)).map_err(|error| error.errno)
 }
 
 /// What the IOMMUs in front of some devices know.

@@ -46,6 +46,8 @@ pub(super) struct Inside {
     pub(super) interrupts: Interrupts,
     /// The data fd that is connected to the device: how many were opened before it, and whether it is one to read from.
     pub(super) session: u64,
+    /// How many devices there were before this one.
+    generation: u64,
     /// The program knows about new initial data (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`).
     pub(super) knows_reinit: bool,
     /// The memory behind BAR 2, and the whole migration region with its window.
@@ -218,9 +220,12 @@ impl Device {
             return;
         }
         self.note_registers();
-        // It was made from the same before.
-        let Ok((mut fresh, trackers)) = made(&self.settings, self.nonce, &self.regions, &self.view) else { return };
         let mut inside = self.lock();
+        // Another device, with another secret: what it does not load it cannot have.
+        inside.generation = inside.generation.wrapping_add(1);
+        let nonce = self.nonce.wrapping_add(inside.generation);
+        let Ok((mut fresh, trackers)) = made(&self.settings, nonce, &self.regions, &self.view) else { return };
+        fresh.generation = inside.generation;
         fresh.session = inside.session + 1;
         *inside = fresh;
         *self.trackers.lock().unwrap_or_else(PoisonError::into_inner) = trackers;
@@ -333,6 +338,7 @@ fn made(settings: &Settings, nonce: u64, regions: &Regions, view: &Arc<View>) ->
         config: Config::new(regions.memory),
         interrupts: Interrupts::default(),
         session: 0,
+        generation: 0,
         knows_reinit: false,
         memory,
         window,

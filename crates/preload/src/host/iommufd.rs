@@ -17,7 +17,7 @@ use vfio_migration_uapi::layout::{
     VFIO_DEVICE_BIND_FLAG_TOKEN, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT,
 };
 
-use super::container::{collect, start, stop};
+use super::container::{collect, start, start_all, stop, stop_all};
 use super::device::{By, Device};
 use super::dirty::{self, Question};
 use super::handle::Unknown;
@@ -207,6 +207,10 @@ impl Inside {
         let Some(table) = attached.take() else { return };
         let is_left = self.attached(table).is_empty();
         let goes = self.table(table).is_ok_and(|table| table.by_itself) && is_left;
+        if self.table(table).is_ok_and(|table| table.tracks) {
+            // It leaves whatever this answers.
+            let _ = stop(device);
+        }
         if goes {
             self.objects.remove(&table);
         }
@@ -365,10 +369,11 @@ impl Inside {
         let on = flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE != 0;
         // Enabling begins with nothing dirty.
         if table.tracks {
-            devices.iter().try_for_each(stop).map_err(|error| error.errno)?;
+            stop_all(&devices)?;
+            table.tracks = false;
         }
         if on {
-            devices.iter().try_for_each(start).map_err(|error| error.errno)?;
+            start_all(&devices)?;
         }
         table.tracks = on;
         Ok(0)
