@@ -14,8 +14,9 @@ use super::data::DataFile;
 use super::device::Device;
 use super::group::GroupFile;
 use super::interrupts::{self, Order};
+use super::iommufd::Iommufd;
 use super::program::Program;
-use super::{feature, iommufd};
+use super::{binding, feature};
 use crate::Place;
 
 /// One of the program's descriptors. A clone is a duplicate (`dup`); dropping the last one closes it.
@@ -43,7 +44,7 @@ pub enum Kind {
 enum Object {
     Container(Arc<Container>),
     Group(Arc<GroupFile>),
-    Iommufd(Arc<iommufd::Iommufd>),
+    Iommufd(Arc<Iommufd>),
     Device(Arc<DeviceFile>),
     Data(Arc<DataFile>),
 }
@@ -76,7 +77,7 @@ enum Opened {
     /// From its group, which stays as long.
     Group { _group: Arc<GroupFile> },
     /// By itself; before it is bound, nothing can be done with it.
-    Cdev(Mutex<Option<iommufd::Bound>>),
+    Cdev(Mutex<Option<binding::Bound>>),
 }
 
 impl Handle {
@@ -116,7 +117,7 @@ impl Handle {
     }
 
     /// The iommufd, if it is one.
-    pub(super) const fn as_iommufd(&self) -> Option<&Arc<iommufd::Iommufd>> {
+    pub(super) const fn as_iommufd(&self) -> Option<&Arc<Iommufd>> {
         match &self.0 {
             Object::Iommufd(iommufd) => Some(iommufd),
             _ => None,
@@ -236,14 +237,14 @@ impl DeviceFile {
 
     /// Answers what only devices that were opened by themselves are asked: EINVAL for others.
     fn binding(&self, request: u32, argument: u64, program: &dyn Program) -> Option<Result<i32, Errno>> {
-        if !iommufd::BINDING.contains(&request) {
+        if !binding::REQUESTS.contains(&request) {
             return None;
         }
         Some(match &self.by {
             Opened::Group { .. } => Err(Errno::EINVAL),
             Opened::Cdev(bound) => {
                 let mut bound = bound.lock().unwrap_or_else(PoisonError::into_inner);
-                iommufd::binding(&self.device, &mut bound, request, argument, program)
+                binding::answer(&self.device, &mut bound, request, argument, program)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! iommufds, and devices that are bound to them: address spaces (IOAS) and page tables (HWPT) with dirty tracking.
+//! iommufds: address spaces (IOAS) and page tables (HWPT) with dirty tracking.
 
 use core::mem::offset_of;
 use std::collections::BTreeMap;
@@ -8,17 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vfio_migration_model::PAGE_SIZE;
 use vfio_migration_protocol::{Errno, IovaRange};
 use vfio_migration_uapi::layout::{
-    AttachIommufdPt, BindIommufd, Destroy, HwInfo, HwptAlloc, HwptGetDirtyBitmap, HwptSetDirtyTracking, IOMMU_DESTROY,
-    IOMMU_GET_HW_INFO, IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
-    IOMMU_HWPT_DIRTY_TRACKING_ENABLE, IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR,
-    IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_IOAS_ALLOC, IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_MAP_FILE,
-    IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE, IOMMU_IOAS_MAP_WRITEABLE, IOMMU_IOAS_UNMAP, IoasAlloc,
-    IoasIovaRange, IoasIovaRanges, IoasMap, IoasMapFile, IoasUnmap, VFIO_DEVICE_ATTACH_IOMMUFD_PT,
-    VFIO_DEVICE_BIND_FLAG_TOKEN, VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_DETACH_IOMMUFD_PT,
+    Destroy, HwInfo, HwptAlloc, HwptGetDirtyBitmap, HwptSetDirtyTracking, IOMMU_DESTROY, IOMMU_GET_HW_INFO,
+    IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, IOMMU_HWPT_DIRTY_TRACKING_ENABLE,
+    IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_IOAS_ALLOC,
+    IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_MAP_FILE, IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE,
+    IOMMU_IOAS_MAP_WRITEABLE, IOMMU_IOAS_UNMAP, IoasAlloc, IoasIovaRange, IoasIovaRanges, IoasMap, IoasMapFile,
+    IoasUnmap,
 };
 
 use super::container::{collect, start, start_all, stop, stop_all};
-use super::device::{By, Device};
+use super::device::Device;
 use super::dirty::{self, Question};
 use super::handle::Unknown;
 use super::memory;
@@ -30,10 +29,6 @@ use super::structure::Structure;
 const CHANGE_PROCESS: u32 = 0x3b92;
 /// `EMSGSIZE`: there is more than the program has room for.
 const NO_ROOM: Errno = Errno::from_linux(90);
-/// The requests to a device that are about its iommufd.
-pub(super) const BINDING: [u32; 3] =
-    [VFIO_DEVICE_BIND_IOMMUFD, VFIO_DEVICE_ATTACH_IOMMUFD_PT, VFIO_DEVICE_DETACH_IOMMUFD_PT];
-
 /// An iommufd.
 #[derive(Debug, Default)]
 pub(super) struct Iommufd(Mutex<Inside>);
@@ -63,65 +58,30 @@ struct PageTable {
     by_itself: bool,
 }
 
-/// That a device is bound to an iommufd, as the object with this id.
-#[derive(Debug)]
-pub(super) struct Bound {
-    iommufd: Arc<Iommufd>,
-    id: u32,
-}
-
-impl Bound {
-    /// The device is closed.
-    pub(super) fn unbind(self, device: &Device) {
-        let mut inside = self.iommufd.inside();
-        inside.detach(self.id, device);
-        inside.objects.remove(&self.id);
-    }
-}
-
-/// Answers a request of a device that was opened by itself.
-pub(super) fn binding(
-    device: &Arc<Device>,
-    bound: &mut Option<Bound>,
-    request: u32,
-    argument: u64,
-    program: &dyn Program,
-) -> Result<i32, Errno> {
-    if request == VFIO_DEVICE_BIND_IOMMUFD {
-        let mut bind = Structure::sized(argument, offset_of!(BindIommufd, token_uuid_ptr), size_of::<BindIommufd>())?;
-        // It takes any token: nobody has to be kept out.
-        if bind.u32(offset_of!(BindIommufd, flags)) & !VFIO_DEVICE_BIND_FLAG_TOKEN != 0 || bound.is_some() {
-            return Err(Errno::EINVAL);
-        }
-        let handle = program.handle(bind.i32(offset_of!(BindIommufd, iommufd))).ok_or(Errno::EBADF)?;
-        let iommufd = Arc::clone(handle.as_iommufd().ok_or(Errno::EBADF)?);
-        device.take(By::Cdev)?;
-        device.opened();
-        let id = iommufd.inside().add(Object::Device(Arc::clone(device), None));
-        *bound = Some(Bound { iommufd, id });
-        bind.set_u32(offset_of!(BindIommufd, out_devid), id);
-        return bind.store().map(|()| 0);
-    }
-    let Bound { iommufd, id } = bound.as_ref().ok_or(Errno::EINVAL)?;
-    let mut inside = iommufd.inside();
-    let mut attach = Structure::sized(argument, 8, offset_of!(AttachIommufdPt, pasid))?;
-    // There are no PASIDs.
-    if attach.u32(offset_of!(AttachIommufdPt, flags)) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if request == VFIO_DEVICE_DETACH_IOMMUFD_PT {
-        inside.detach(*id, device);
-        return Ok(0);
-    }
-    if (attach.u32(0) as usize) < offset_of!(AttachIommufdPt, pasid) {
-        return Err(Errno::EINVAL);
-    }
-    let table = inside.attach(*id, device, attach.u32(offset_of!(AttachIommufdPt, pt_id)))?;
-    attach.set_u32(offset_of!(AttachIommufdPt, pt_id), table);
-    attach.store().map(|()| 0)
-}
-
 impl Iommufd {
+    /// A device is bound: its id.
+    pub(super) fn bind(&self, device: &Arc<Device>) -> u32 {
+        self.inside().add(Object::Device(Arc::clone(device), None))
+    }
+
+    /// The device with this id is closed.
+    pub(super) fn unbind(&self, id: u32, device: &Device) {
+        let mut inside = self.inside();
+        inside.detach(id, device);
+        inside.objects.remove(&id);
+    }
+
+    /// The device with this id is attached to an address space or a page table, in place of what it was attached to: the
+    /// page table that is used.
+    pub(super) fn attach(&self, id: u32, device: &Arc<Device>, to: u32) -> Result<u32, Errno> {
+        self.inside().attach(id, device, to)
+    }
+
+    /// The device with this id is detached.
+    pub(super) fn detach(&self, id: u32, device: &Device) {
+        self.inside().detach(id, device);
+    }
+
     /// Answers a request.
     pub(super) fn ioctl(&self, request: u32, argument: u64, program: &dyn Program) -> Result<i32, Unknown> {
         let mut inside = self.inside();

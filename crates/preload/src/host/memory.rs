@@ -28,6 +28,15 @@ pub(super) fn store(address: u64, from: &[u8]) -> Result<(), Errno> {
     whole(copied, from.len())
 }
 
+/// Whether the kernel lets this process reach itself: a filter of its system calls may not.
+pub(super) fn check() -> Result<(), Errno> {
+    let mut here = 1_u64;
+    let address = (&raw mut here).expose_provenance() as u64;
+    let mut bytes = [0; 8];
+    load(address, &mut bytes)?;
+    store(address, &bytes)
+}
+
 fn there(address: u64, len: usize) -> Result<libc::iovec, Errno> {
     let address = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
     Ok(libc::iovec { iov_base: without_provenance_mut::<c_void>(address), iov_len: len })

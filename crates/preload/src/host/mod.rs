@@ -6,12 +6,13 @@
 //! | `handle` | what a descriptor stands for |
 //! | `program` | what is asked of the program |
 //! | `memory`, `structure` | the program's memory, and structures in it |
-//! | `container`, `group`, `iommufd`, `space`, `dirty` | what devices reach of it, and which pages they wrote to |
+//! | `container`, `group`, `iommufd`, `binding`, `space`, `dirty` | what devices reach of it, and which pages they wrote to |
 //! | `device`, `access`, `regions`, `config`, `interrupts` | a device: time, regions, PCI, interrupts |
 //! | `feature`, `data` | the fsm protocol |
 //! | `record` | what the program did, as a trace |
 
 mod access;
+mod binding;
 mod config;
 mod container;
 mod data;
@@ -72,6 +73,8 @@ pub enum HostError {
     Crowd(Crowd),
     /// A device could not be made.
     Device(String, CallError),
+    /// The program may not reach its own memory through the kernel.
+    Memory(Errno),
     /// The trace cannot be written.
     Trace(PathBuf, io::Error),
 }
@@ -79,6 +82,7 @@ pub enum HostError {
 impl Host {
     /// Makes the devices at these addresses (`model:SETTINGS`), in this order.
     pub fn new(addresses: &[impl AsRef<str>], options: &Options) -> Result<Self, HostError> {
+        memory::check().map_err(HostError::Memory)?;
         let record = Record::new(options.trace.as_deref());
         let record = record.map_err(|error| HostError::Trace(options.trace.clone().unwrap_or_default(), error))?;
         let record = Arc::new(record);
@@ -141,6 +145,10 @@ impl fmt::Display for HostError {
             Self::Settings(address, error) => write!(f, "{address}: {error}"),
             Self::Crowd(crowd) => crowd.fmt(f),
             Self::Device(address, error) => write!(f, "{address} could not be made: {error}"),
+            Self::Memory(errno) => write!(
+                f,
+                "devices do not reach the program's memory: process_vm_readv fails with {errno} here, allow it (seccomp)"
+            ),
             Self::Trace(path, error) => write!(f, "the trace {} cannot be written: {error}", path.display()),
         }
     }
