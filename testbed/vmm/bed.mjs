@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cache } from '../cache.mjs'
 import { present as presentTo } from './devices.mjs'
+import { assertGolden } from './golden.mjs'
 import { Trace } from './trace.mjs'
 import { Vm } from './vm.mjs'
 
@@ -59,6 +60,15 @@ export class Bed {
     await target.execute('migrate-incoming', { uri })
     await source.execute('migrate', { uri })
     return source.migrated()
+  }
+
+  /** What was asked of the devices of every machine is what is kept of this case. */
+  async compareTraces() {
+    for (const vm of this.#machines) {
+      if (!vm.ended) vm.kill()
+      await vm.end()
+      await assertGolden(this, vm)
+    }
   }
 
   /** What the machines said, for whoever looks for a mistake. */

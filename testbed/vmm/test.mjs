@@ -15,6 +15,7 @@ import { Bed } from './bed.mjs'
  * @property {string} what must be so
  * @property {string[]} on which QEMUs
  * @property {string[]} [quick] on which of them without --all; on none unless told
+ * @property {boolean} [golden] whether what was asked of the devices, and in which order, is kept and compared
  * @property {(bed: Bed) => Promise<void>} run throws if it is not so
  */
 
@@ -57,6 +58,7 @@ const runOne = async (name, one, generation) => {
   try {
     emulator(generation)
     await one.run(bed)
+    if (one.golden) await bed.compareTraces()
     total.passed += 1
     done('passed')
   } catch (error) {

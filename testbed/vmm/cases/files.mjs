@@ -33,6 +33,7 @@ const snapshot = { tag: 'one', vmstate: 'disk', devices: ['disk'] }
 export default {
   file: {
     what: 'a guest goes to a file with its device, and comes back from it in another machine',
+    golden: true,
     on: emulators,
     quick: ['11.1'],
     run: async (bed) => {
@@ -53,6 +54,7 @@ export default {
   },
   snapshot: {
     what: 'savevm and loadvm keep a device, in the same machine and in another',
+    golden: true,
     on: emulators,
     run: async (bed) => {
       const devices = { settings: able(bed) }

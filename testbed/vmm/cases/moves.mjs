@@ -8,6 +8,7 @@ import { able, compared, done, fsm, full, judge, live } from '../move.mjs'
 export default {
   live: {
     what: 'a running guest moves with its device, and nothing is lost',
+    golden: true,
     on: emulators,
     quick: ['7.2', '11.1'],
     run: (bed) => live({ settings: able(bed) })(bed),
@@ -20,11 +21,13 @@ export default {
   },
   'paused-source': {
     what: 'a guest that was stopped moves with its device, and goes on when it is told to',
+    golden: true,
     on: emulators,
     run: (bed) => compared({ settings: able(bed) }, { asleep: true })(bed),
   },
   'never-ran': {
     what: 'a guest that has never run moves, and boots at the destination with its device',
+    golden: true,
     on: emulators,
     run: async (bed) => {
       const devices = { settings: able(bed) }
@@ -39,6 +42,7 @@ export default {
   },
   cancelled: {
     what: 'a migration that is cancelled in pre-copy leaves the guest working, and a second one moves it',
+    golden: true,
     on: emulators,
     run: async (bed) => {
       const devices = { settings: able(bed) }
@@ -64,11 +68,13 @@ export default {
   },
   'stop-copy-only': {
     what: 'a device without optional states moves',
+    golden: true,
     on: fsm,
     run: live({ settings: 'dirty-tracking' }),
   },
   p2p: {
     what: 'a device without pre-copy moves',
+    golden: true,
     on: fsm,
     run: live({ settings: 'p2p,dirty-tracking' }),
   },
@@ -79,11 +85,13 @@ export default {
   },
   'switchover-ack': {
     what: 'the source waits for the destination before it stops the guest',
+    golden: true,
     on: fsm,
     run: live({ settings: `${full},initial=64KiB` }, { capabilities: ['return-path', 'switchover-ack'] }),
   },
   'container-tracking': {
     what: 'pages that a device without a log writes to are tracked by the container',
+    golden: true,
     on: fsm,
     quick: ['11.1'],
     run: compared({ settings: 'pre-copy,p2p' }),

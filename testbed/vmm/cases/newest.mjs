@@ -9,6 +9,7 @@ const two = ['seed=1', 'seed=2']
 export default {
   'two-devices': {
     what: 'two devices of a machine move, and no device stops before all are quiet',
+    golden: true,
     on: fsm,
     quick: ['11.1'],
     run: async (bed) => {
@@ -21,6 +22,7 @@ export default {
   },
   cdev: {
     what: 'a device that is opened by its character device moves, and tracks its pages itself',
+    golden: true,
     on: ['11.1'],
     quick: ['11.1'],
     run: compared({ settings: full, cdev: true }),
@@ -32,6 +34,7 @@ export default {
   },
   'iommufd-tracking': {
     what: 'pages that a device without a log writes to are tracked by iommufd',
+    golden: true,
     on: ['11.1'],
     quick: ['11.1'],
     run: compared({ settings: 'pre-copy,p2p', cdev: true }),
