@@ -1,4 +1,5 @@
 //! Whatever a program asks for, it gets an answer.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
 

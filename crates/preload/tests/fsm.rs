@@ -1,4 +1,5 @@
 //! The fsm protocol through a device's descriptors, as a program drives it.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
 

@@ -1,4 +1,5 @@
 //! Devices that are opened by themselves, and the iommufd that they are bound to.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
 

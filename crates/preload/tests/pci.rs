@@ -1,4 +1,5 @@
 //! What a program finds of a device: regions, configuration space, interrupts; and how it gets there.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
 

@@ -1,4 +1,5 @@
 //! The region protocol through a device's descriptor, as QEMU 7.2 drives it.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
 

@@ -1,4 +1,5 @@
 //! Several devices of one program, and calls that take long.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
 
