@@ -95,6 +95,13 @@ test('--blind and --quiet reach the program and its caller', async (t) => {
   t.is(quiet.stderr, '')
 })
 
+test('a program that asks by other functions of libc than open and ioctl sees the same', async (t) => {
+  const ask =
+    'const { mode, rdev } = fs.statSync("/dev/vfio/devices/vfio7000"); console.log(mode.toString(8), rdev >> 8)'
+  const { stdout, stderr } = await run('run', ...device, '--quiet', '--', process.execPath, '-e', ask)
+  t.is(stdout, '20666 511\n', stderr)
+})
+
 test('a signal that ends the program ends us as a shell would say it', async (t) => {
   const running = new Run(['run', ...device, '--', 'sh', '-c', 'echo began; exec sleep 600'])
   t.teardown(() => running.child.kill('SIGKILL'))

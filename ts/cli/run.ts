@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -65,11 +65,13 @@ const filledIn = (words: readonly string[], places: Places) => {
 
 /** Runs it to its end; signals that ask us to end are its own affair. */
 const ended = async (program: string, words: readonly string[], env: NodeJS.ProcessEnv) => {
-  const child = spawn(program, words, { stdio: 'inherit', env })
-  const pass = (signal: NodeJS.Signals) => child.kill(signal)
+  let child: ChildProcess | undefined
+  const pass = (signal: NodeJS.Signals) => child?.kill(signal)
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  // Before it is there: it may be asked to end as soon as it has said a word.
   for (const signal of signals) process.on(signal, pass)
   try {
+    child = spawn(program, words, { stdio: 'inherit', env })
     const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
     return code ?? 128 + (signal === null ? 0 : constants.signals[signal])
   } finally {
