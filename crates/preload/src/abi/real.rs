@@ -1,6 +1,6 @@
 //! libc's own functions, which ours stand in front of.
 
-use core::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use core::marker::PhantomData;
 use core::mem::transmute_copy;
 use core::ptr::null_mut;
@@ -64,6 +64,7 @@ real! {
     WRITEV = c"writev": (c_int, *const iovec, c_int) -> ssize_t;
     PWRITEV = c"pwritev64": (c_int, *const iovec, c_int, off64_t) -> ssize_t;
     PWRITEV2 = c"pwritev64v2": (c_int, *const iovec, c_int, off64_t, c_int) -> ssize_t;
+    SYSCALL = c"syscall": (c_long; ...) -> c_long;
     LSEEK = c"lseek64": (c_int, off64_t, c_int) -> off64_t;
     IOCTL = c"ioctl": (c_int, c_ulong; ...) -> c_int;
     FCNTL = c"fcntl64": (c_int, c_int; ...) -> c_int;

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -350,6 +351,53 @@ static void writes(int device)
     CHECK(close(fd) == 0);
 }
 
+// The same by number, in which libc has no part.
+static void numbered(int device, uint64_t config, const uint8_t *expected)
+{
+    long (*call)(long, ...) = find("syscall");
+    uint8_t bytes[16];
+    uint32_t value = 0xc0000000u, seen = 0;
+    struct iovec one = { bytes, sizeof(bytes) };
+    struct stat64 status;
+    struct statx extended;
+    struct vfio_region_info info = { .argsz = sizeof(info), .index = VFIO_PCI_BAR2_REGION_INDEX };
+    CHECK(call(SYS_pread64, device, bytes, sizeof(bytes), config) == 16 && memcmp(bytes, expected, 16) == 0);
+    CHECK(call(SYS_pwrite64, device, &value, 4, config + 0x10) == 4);
+    CHECK(call(SYS_pread64, device, &seen, 4, config + 0x10) == 4 && (seen & ~0xfu) == value);
+    CHECK(call(SYS_read, device, bytes, 16) == -1 && errno != EBADF);
+    CHECK(call(SYS_write, device, bytes, 16) == -1 && errno != EBADF);
+    CHECK(call(SYS_readv, device, &one, 1) == -1 && errno != EBADF);
+    CHECK(call(SYS_writev, device, &one, 1) == -1 && errno != EBADF);
+    CHECK(call(SYS_ioctl, device, VFIO_DEVICE_GET_REGION_INFO, &info) == 0);
+    long mapped = call(SYS_mmap, 0L, 4096L, PROT_READ, MAP_SHARED, device, info.offset);
+    CHECK(mapped != -1 && munmap((void *)mapped, 4096) == 0);
+    int again = (int)call(SYS_dup, device);
+    CHECK(reads_config(again, config, expected));
+    CHECK(call(SYS_dup3, device, 210, O_CLOEXEC) == 210 && reads_config(210, config, expected));
+    CHECK(call(SYS_close_range, 210, 210, 0) == 0 && !reads_config(210, config, expected));
+    CHECK((call(SYS_fcntl, device, F_GETFL) & O_ACCMODE) == O_RDWR);
+    CHECK(call(SYS_close, again) == 0 && !reads_config(again, config, expected) && errno == EBADF);
+    int cdev = (int)call(SYS_openat, AT_FDCWD, "/dev/vfio/devices/vfio7000", O_RDWR);
+    CHECK(call(SYS_fstat, cdev, &status) == 0 && is_node(status.st_mode, status.st_rdev, 0));
+    CHECK(close(cdev) == 0);
+    const char *path = "/dev/vfio/devices/vfio7000";
+    CHECK(call(SYS_newfstatat, AT_FDCWD, path, &status, 0) == 0 && is_node(status.st_mode, status.st_rdev, 0));
+    CHECK(call(SYS_statx, AT_FDCWD, path, 0, STATX_BASIC_STATS, &extended) == 0);
+    CHECK(is_node(extended.stx_mode, makedev(extended.stx_rdev_major, extended.stx_rdev_minor), 0));
+    CHECK(call(SYS_faccessat, AT_FDCWD, path, R_OK) == 0);
+#ifdef SYS_faccessat2
+    CHECK(call(SYS_faccessat2, AT_FDCWD, path, R_OK, 0) == 0);
+#endif
+#ifdef SYS_open
+    CHECK(call(SYS_dup2, device, 211) == 211 && reads_config(211, config, expected) && close(211) == 0);
+    CHECK(call(SYS_stat, path, &status) == 0 && is_node(status.st_mode, status.st_rdev, 0));
+    CHECK(call(SYS_lstat, path, &status) == 0 && is_node(status.st_mode, status.st_rdev, 0));
+    CHECK(call(SYS_access, path, R_OK) == 0);
+    CHECK((cdev = (int)call(SYS_open, path, O_RDWR)) >= 0 && close(cdev) == 0);
+#endif
+    CHECK(call(SYS_getpid) == getpid() && call(SYS_close, -1) == -1 && errno == EBADF);
+}
+
 int main(void)
 {
     variant = "main";
@@ -370,6 +418,7 @@ int main(void)
     polls(device);
     transfers(device, info.offset, expected);
     maps(device);
+    numbered(device, info.offset, expected);
     streams(device);
     writes(device);
     puts("every variant");

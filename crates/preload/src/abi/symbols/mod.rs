@@ -9,6 +9,7 @@ compile_error!("here it is not known how functions with variable arguments are c
 mod close;
 mod control;
 mod map;
+mod numbered;
 mod open;
 mod poll;
 mod status;
@@ -16,7 +17,7 @@ mod transfer;
 
 /// The names of all of ours.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    [open::ALL, transfer::ALL, control::ALL, map::ALL, close::ALL, status::ALL, poll::ALL]
+    [open::ALL, transfer::ALL, control::ALL, map::ALL, close::ALL, status::ALL, poll::ALL, numbered::ALL]
         .into_iter()
         .flatten()
         .copied()
@@ -37,7 +38,7 @@ macro_rules! symbols {
     };
     (@one $name:ident { $arguments:tt $(-> $answer:ty)? $body:block }) => {
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name $arguments $(-> $answer)? $body
+        pub(super) unsafe extern "C" fn $name $arguments $(-> $answer)? $body
     };
 }
 use symbols;
