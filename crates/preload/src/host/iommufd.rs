@@ -84,13 +84,18 @@ impl Iommufd {
 
     /// Answers a request.
     pub(super) fn ioctl(&self, request: u32, argument: u64, program: &dyn Program) -> Result<i32, Unknown> {
+        // Before anything is locked: the program may be in the middle of closing something of ours.
+        let file = match request {
+            IOMMU_IOAS_MAP_FILE => Some(mapped_file(argument, program)?),
+            _ => None,
+        };
         let mut inside = self.inside();
         Ok(match request {
             IOMMU_DESTROY => inside.destroy(argument)?,
             IOMMU_IOAS_ALLOC => inside.new_space(argument)?,
             IOMMU_IOAS_IOVA_RANGES => inside.addresses(argument)?,
             IOMMU_IOAS_MAP => inside.map(argument)?,
-            IOMMU_IOAS_MAP_FILE => inside.map_file(argument, program)?,
+            IOMMU_IOAS_MAP_FILE => inside.map_file(argument, file.ok_or(Errno::EBADF)?)?,
             IOMMU_IOAS_UNMAP => inside.unmap(argument)?,
             IOMMU_HWPT_ALLOC => inside.new_table(argument)?,
             IOMMU_GET_HW_INFO => inside.hardware(argument)?,
@@ -236,12 +241,11 @@ impl Inside {
         map.store().map(|()| 0)
     }
 
-    fn map_file(&self, argument: u64, program: &dyn Program) -> Result<i32, Errno> {
+    fn map_file(&self, argument: u64, file: File) -> Result<i32, Errno> {
         const SIZE: usize = size_of::<IoasMapFile>();
         let mut map = Structure::exact(argument, SIZE, SIZE)?;
         let start = map.u64(offset_of!(IoasMapFile, start));
         let space = self.space(map.u32(offset_of!(IoasMapFile, ioas_id)))?;
-        let file = File::from(program.duplicate(map.i32(offset_of!(IoasMapFile, fd)))?);
         let asked = Asked {
             flags: map.u32(offset_of!(IoasMapFile, flags)),
             length: map.u64(offset_of!(IoasMapFile, length)),
@@ -379,6 +383,13 @@ impl Inside {
         });
         if files_only { Ok(0) } else { Err(Errno::EINVAL) }
     }
+}
+
+/// The file that is to be mapped.
+fn mapped_file(argument: u64, program: &dyn Program) -> Result<File, Errno> {
+    const SIZE: usize = size_of::<IoasMapFile>();
+    let map = Structure::exact(argument, SIZE, SIZE)?;
+    program.duplicate(map.i32(offset_of!(IoasMapFile, fd))).map(File::from)
 }
 
 /// What a mapping is to be.

@@ -8,7 +8,8 @@ use super::Handle;
 
 /// The program that uses the devices, as far as its descriptors go: the host itself has none of them.
 ///
-/// No lock of the host's is held while [`give`](Self::give) is called; the others must not call back.
+/// No lock of the host's is held while [`give`](Self::give) or [`duplicate`](Self::duplicate) is called; the others must not
+/// call back.
 pub trait Program {
     /// What one of the program's descriptors stands for, if it is one of ours.
     fn handle(&self, fd: RawFd) -> Option<Handle>;
