@@ -1,0 +1,96 @@
+// The same migration with the same fault, carried out by us: a real session over a socket, of devices that are the same.
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { root } from '../../cache.mjs'
+import { settle } from '../devices.mjs'
+
+const load = (name) => import(pathToFileURL(join(root, 'ts/dist', name)))
+
+/** How long a session may go on before it counts as one that never ends, in milliseconds. */
+const patience = 10_000
+
+/** How long pre-copy may last, in milliseconds: a device that cannot say what is left is stopped after that. */
+const maxPreCopyMs = 2000
+
+/**
+ * @param {string} folder for the socket
+ * @param {import('./rows.mjs').Row} row
+ * @returns {Promise<import('./outcome.mjs').Outcome>}
+ */
+export const ours = async (folder, { side, ours: fault, settings }) => {
+  const { restore, save } = await load('index.js')
+  const { GuestMemory, openModel } = await load('model.js')
+  const open = async (end) => {
+    const memory = new GuestMemory({ length: 1n << 20n })
+    const address = settle(['size=64KiB'], settings, side === end && `fault=${fault}`)
+    return { ...(await openModel(address, { memory, id: 'device' })), memory, runs: false, missed: 0 }
+  }
+  const [source, target] = [await open('source'), await open('target')]
+  const run = (end, runs) => async () => {
+    await (runs ? end.model.resumeGuest() : end.model.pauseGuest())
+    end.runs = runs
+  }
+  await run(source, true)()
+  const hooks = { pause: run(source, false), unpause: run(source, true) }
+  const saving = await save(source.device, { memory: source.memory, maxPreCopyMs, ...hooks })
+  // The last moment before the device at the destination may write to memory.
+  const configure = async () => {
+    target.missed = await source.model.missed(target.memory)
+    target.expected = await source.model.proof()
+  }
+  const restoring = await restore(target.device, { memory: target.memory, configure, takeOver: run(target, true) })
+  const place = `unix:${join(folder, 'ours.socket')}`
+  const sessions = [
+    [restoring, restoring.receiveFrom(place)],
+    [saving, saving.sendTo(place)],
+  ]
+  const [there, here] = await Promise.all(sessions.map(([session, done]) => ended(session, done)))
+  const outcome = {
+    says: sayOf(here),
+    source: sourceOf(here, source),
+    target: targetOf(there, target),
+  }
+  for (const [session, done] of sessions) {
+    // What is in doubt stays so until somebody decides; the decision is no part of the outcome.
+    if (session.inDoubt) await session.discard().catch(() => {})
+    await done.catch(() => {})
+  }
+  return outcome
+}
+
+/** How a session ended, or that it is in doubt. */
+const ended = async (session, done) => {
+  const settled = done.then(
+    (summary) => ({ summary }),
+    (error) => ({ summary: error.details?.summary, error }),
+  )
+  for (const end = Date.now() + patience; Date.now() < end; ) {
+    const now = await Promise.race([settled, sleep(50)])
+    if (now !== undefined) return now
+    if (session.inDoubt) return { doubt: true }
+  }
+  return {}
+}
+
+const sayOf = ({ summary, error, doubt }) => {
+  if (doubt) return 'in doubt'
+  if (summary?.outcome === 'completed' && error === undefined) return 'completed'
+  return summary || error ? 'failed' : 'never ends'
+}
+
+const sourceOf = ({ summary, doubt }, { model, runs }) => {
+  const [device] = summary?.objects ?? []
+  if (runs && model.resets > 0) return 'runs on, device wiped'
+  if (device?.outcome === 'lost') return 'device in error'
+  if (runs) return 'runs on'
+  return doubt ? 'stopped, device kept' : 'stopped'
+}
+
+const targetOf = ({ doubt }, target) => {
+  if (doubt) return 'device kept'
+  if (!target.runs) return 'ended'
+  if (target.model.resets > 0) return 'runs, device wiped'
+  const arrived = target.model.stopped?.proof === target.expected && target.missed === 0
+  return arrived ? 'runs' : 'runs, other data'
+}
