@@ -244,6 +244,28 @@ fn loaded_and_running_are_said_when_they_are_so() {
 }
 
 #[test]
+fn only_a_device_that_cannot_stop_waits_in_resuming_when_loaded_is_said() {
+    let says = |dialect: &str| {
+        let mut destination = Bench::new(&format!("seed=1 devices=stop-copy pages=0 dialects={dialect}"));
+        destination.loaded(State::Resuming);
+        destination.does(Side::Restore, Action::Send(Message::Loaded, None));
+        destination.seen.violations.iter().map(|violation| violation.what.clone()).collect::<Vec<_>>()
+    };
+    assert!(says("thread").iter().any(|what| what.contains("has not left resuming: Some")), "{:?}", says("thread"));
+    assert!(says("libvfio-user").iter().all(|what| what.contains("has not left resuming: None")));
+}
+
+#[test]
+fn the_guest_is_paused_before_a_device_stops_on_its_way_back() {
+    let mut source = Bench::new("seed=1 devices=stop-copy+pre-copy pages=0 dialects=libvfio-user");
+    source.device(Side::Save, 0, State::PreCopy);
+    source.does(Side::Save, set(Object(0), State::Running)).broke(Rule::PauseFirst);
+    let mut source = Bench::new("seed=1 devices=stop-copy+pre-copy pages=0 dialects=thread");
+    source.device(Side::Save, 0, State::PreCopy);
+    source.does(Side::Save, set(Object(0), State::Running)).is_sound();
+}
+
+#[test]
 fn silence_after_given_up_is_noticed() {
     let mut destination = bench();
     destination.seen.destination.loaded = true;

@@ -8,6 +8,7 @@ mod links_that_fail;
 mod peers_that_break_the_rules;
 mod pre_copy_ends;
 mod regions_fail;
+mod regions_in_doubt;
 mod regions_move;
 mod reports;
 mod scenarios_as_text;
