@@ -8,6 +8,7 @@ mod faults_happen_as_planned;
 mod guest_memory_is_memory;
 mod pre_copy_sends_what_changed;
 mod region;
+mod regions_are_documented;
 mod regions_are_strict;
 mod regions_fail_as_planned;
 mod regions_move_everything;
