@@ -62,14 +62,13 @@ impl std::error::Error for Error {}
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        Self {
-            code: failure.fault.into(),
-            what: failure.what,
-            object: failure.object,
-            state: None,
-            errno: failure.error.map(|error| error.errno),
-            remedy: None,
-        }
+        let (errno, detail) = failure.error.map(|error| (error.errno, error.detail)).unzip();
+        let what = match detail.flatten() {
+            // Which of its registers is wrong, say: the errno is the same for all of them.
+            Some(detail) => format!("{}: {detail}", failure.what),
+            None => failure.what,
+        };
+        Self { code: failure.fault.into(), what, object: failure.object, state: None, errno, remedy: None }
     }
 }
 

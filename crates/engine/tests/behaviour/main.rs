@@ -1,5 +1,7 @@
 //! What the engine promises, one behaviour a file.
 
+mod region_devices_move;
+mod regions_that_break_the_rules_have_named_outcomes;
 mod relay;
 mod scene;
 

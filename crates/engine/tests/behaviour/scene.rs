@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use vfio_migration::device::{ModelHandle, open};
+use vfio_migration::device::{Address, ModelHandle, OpenOptions, Opened, RegionOptions};
 use vfio_migration::{Finished, Outcome, RestoreBuilder, RestoreOptions, SaveBuilder, SaveOptions, State};
 use vfio_migration_model::GuestMemory;
 
@@ -32,9 +32,15 @@ pub(crate) struct Target {
     pub(crate) digests: Arc<Mutex<Option<Vec<u64>>>>,
 }
 
+/// Opens a software device, one with a region too.
+pub(crate) fn open_model(settings: &str, memory: Option<GuestMemory>, region: RegionOptions) -> Opened {
+    let address: Address = format!("model:{settings}").parse().unwrap();
+    address.open(OpenOptions { memory, region: Some(region), ..OpenOptions::default() }).unwrap()
+}
+
 pub(crate) fn origin(settings: &str, options: SaveOptions) -> Origin {
     let memory = GuestMemory::new(0x1_0000_0000, MEMORY).unwrap();
-    let opened = open(&format!("model:{settings}"), Some(memory.clone())).unwrap();
+    let opened = open_model(settings, Some(memory.clone()), RegionOptions::default());
     let model = opened.model.unwrap();
     model.guest().resume();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -57,8 +63,13 @@ pub(crate) fn origin(settings: &str, options: SaveOptions) -> Origin {
 }
 
 pub(crate) fn target(settings: &str, options: RestoreOptions) -> Target {
+    target_with(settings, options, RegionOptions::default())
+}
+
+/// A destination whose device, if it has a region, is driven so.
+pub(crate) fn target_with(settings: &str, options: RestoreOptions, region: RegionOptions) -> Target {
     let memory = GuestMemory::new(0x1_0000_0000, MEMORY).unwrap();
-    let opened = open(&format!("model:{settings}"), Some(memory.clone())).unwrap();
+    let opened = open_model(settings, Some(memory.clone()), region);
     let model = opened.model.unwrap();
     let (heard, digests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
     let mut restore = RestoreBuilder::new(options);
