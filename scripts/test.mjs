@@ -7,7 +7,10 @@ import { root, setup } from './setup.mjs'
 const npx = (...args) => ['npx', '--no-install', ...args]
 
 /** Tests that need a kernel with their device: `cargo test` leaves them alone, the test bed runs them. */
-const inTestBed = ['iommufd_mock', 'kernel_faults', 'kernel_module', 'kernel_mtty'].flatMap((name) => ['--test', name])
+const inTestBed = ['iommufd_mock', 'kernel_blocks', 'kernel_faults', 'kernel_module', 'kernel_mtty'].flatMap((name) => [
+  '--test',
+  name,
+])
 
 /** What each part needs, and what it runs; all of it, so that one run tells everything. */
 const parts = {

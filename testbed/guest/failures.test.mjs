@@ -102,6 +102,27 @@ const failures = {
     restoring: { deadlineMs: 1000 },
     ends: [returned(REFUSED), reset('ERR_VFIO_DEADLINE')],
   },
+  // Calls that block for longer than any machine is given: nothing but our signal ends them.
+  'a read at the source blocks': {
+    source: 'read 2 block 3600000',
+    saving: { deadlineMs: 1000 },
+    ends: [returned('ERR_VFIO_DEADLINE'), reset(CANCELLED)],
+  },
+  'stop-copy blocks': {
+    source: 'arc:pre-copy-p2p>stop-copy 1 block 3600000',
+    saving: { deadlineMs: 1000 },
+    ends: [returned('ERR_VFIO_DEADLINE'), reset(CANCELLED)],
+  },
+  'a write blocks': {
+    destination: 'write 2 block 3600000',
+    restoring: { deadlineMs: 1000 },
+    ends: [returned(REFUSED), reset('ERR_VFIO_DEADLINE')],
+  },
+  'leaving resuming blocks': {
+    destination: 'arc:resuming>stop 1 block 3600000',
+    restoring: { deadlineMs: 1000 },
+    ends: [returned(REFUSED), reset('ERR_VFIO_DEADLINE')],
+  },
 }
 
 for (const [what, { source, destination, knobs, saving, restoring, ends }] of Object.entries(failures)) {
@@ -119,7 +140,7 @@ for (const [what, { source, destination, knobs, saving, restoring, ends }] of Ob
     // What the reports count is what the driver counts.
     for (const { summary, resets } of Object.values(ended)) assert.equal(summary.objects[0]?.resets ?? 0, resets)
     const overdue = ended.source.events.concat(ended.destination.events).filter(({ type }) => type === 'overdue')
-    assert.equal(overdue.length > 0, /delay/.test(source ?? destination))
+    assert.equal(overdue.length > 0, /delay|block/.test(source ?? destination))
     if (ends[0].outcome !== 'returned') return
     assert.equal(from.secret, secret.source, 'the source has what it had')
     for (const device of [from, to]) device.fault('clear')

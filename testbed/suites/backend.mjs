@@ -1,5 +1,5 @@
 // The backend on the sample driver (every way to a device, every arc, descriptors that run out), and on the project's own
-// module, which fails as it is told to.
+// module, which fails and blocks as it is told to.
 import { machines } from '../modules.mjs'
 
 /** @type {import('../test.mjs').Suite} */
@@ -8,12 +8,19 @@ export default {
   builds: [
     { package: 'vfio-migration-device', test: 'kernel_mtty' },
     { package: 'vfio-migration-device', test: 'kernel_faults' },
+    { package: 'vfio-migration-device', test: 'kernel_blocks' },
   ],
-  runs: ({ kernel_mtty, kernel_faults }) =>
+  runs: (tests) =>
     machines.map((machine) => ({
       ...machine,
       load: ['mtty', 'ours'],
       env: { VFIO_TEST_MODULE: 'loaded' },
-      command: ['sh', '-c', `${kernel_mtty} --test-threads=1 && ${kernel_faults} --test-threads=1`],
+      command: [
+        'sh',
+        '-ec',
+        Object.values(tests)
+          .map((test) => `${test} --test-threads=1`)
+          .join('\n'),
+      ],
     })),
 }
