@@ -1,4 +1,5 @@
-// What mtty holds moves by the command line, with the addon in the machine: by group and by cdev, and between kernels.
+// What mtty holds moves by the command line, with the addon in the machine: by group and by cdev, between kernels, and while
+// the device is taken away.
 import { join } from 'node:path'
 import { testbed } from '../cache.mjs'
 
@@ -19,6 +20,8 @@ export default {
     machines.map((machine) => ({
       ...machine,
       env: { UART: uart },
-      command: ['node', '--test-reporter=tap', join(testbed, 'guest/mtty-moves.test.mjs')],
+      command: ['sh', '-ec', ['mtty-moves', 'removed'].map(node).join('\n')],
     })),
 }
+
+const node = (name) => `node --test-reporter=tap ${join(testbed, `guest/${name}.test.mjs`)}`

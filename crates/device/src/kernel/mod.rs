@@ -9,6 +9,10 @@
 //! state it is refused, because a session has it or a dead one left it so. A device that we opened is **reset** when it is
 //! found anywhere but in running, and never walked out: some drivers do not survive that.
 //!
+//! Whoever removes a device or unbinds its driver waits until its last descriptor is closed (`vfio_unregister_group_dev`).
+//! Until then it works as before, and a session over it goes on to its end; nobody opens it any more. Some drivers ask with
+//! an interrupt that it be let go: that is the VMM's to arm and to follow.
+//!
 //! ```no_run
 //! use std::os::fd::OwnedFd;
 //! use vfio_migration_device::{OpenError, Opened, kernel};
