@@ -24,7 +24,7 @@ export const defaultTimeout = 300
 /** A word as a shell reads it back. */
 const quote = (word) => `'${word.replaceAll("'", "'\\''")}'`
 
-const hardware = ({ memory, igb, iommu }) => [
+const hardware = ({ memory, igb, iommu, bridge }) => [
   // Software emulation only: where a guest can be run by the processor itself the times would not compare.
   ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', String(memory)],
   ...['-machine', igb ? 'q35,kernel-irqchip=split' : 'q35', '-no-user-config', '-nodefaults', '-display', 'none'],
@@ -32,6 +32,14 @@ const hardware = ({ memory, igb, iommu }) => [
   // A real PCI device with real DMA that has no migration.
   ...(igb && iommu ? ['-device', 'intel-iommu,intremap=on'] : []),
   ...(igb ? ['-device', 'igb,id=igb0,addr=0x4'] : []),
+  // Two devices that the IOMMU cannot tell from one another: a conventional bus has no addresses of its own.
+  ...(bridge ? behindBridge : []),
+]
+
+const behindBridge = [
+  ...['-device', 'pcie-pci-bridge,id=bridge,addr=0x5'],
+  ...['-device', 'e1000,bus=bridge,addr=0x1,romfile='],
+  ...['-device', 'virtio-rng-pci,bus=bridge,addr=0x2'],
 ]
 
 const p9 = (tag, path, more) => [
@@ -48,6 +56,8 @@ const p9 = (tag, path, more) => [
  * @param {string[]} machine.load modules to load beside VFIO; `ours` is the project's own
  * @param {boolean} [machine.igb] whether there is an `igb` behind an IOMMU, bound to vfio-pci
  * @param {boolean} [machine.iommu] false: no IOMMU is there, so that vfio-pci does not take the `igb` by itself
+ * @param {boolean} [machine.bridge] with `igb`: whether there is a network card that vfio-pci has and that shares its IOMMU
+ *   group with a source of random numbers, which a driver of the kernel's own has
  * @param {number} [machine.memory] MiB
  * @param {number} [machine.timeout] seconds after which the machine is switched off
  * @param {Record<string, string>} [machine.env] variables for the command
@@ -81,11 +91,11 @@ export const runIn = async (machine, command) => {
   writeFileSync(join(run, 'path'), run)
   writeFileSync(join(run, 'shared'), share)
   // The kernel's check of the timer takes a host that is too busy to emulate in time for broken hardware.
-  const { igb, iommu = true } = machine
+  const { igb, iommu = true, bridge } = machine
   const append = 'console=ttyS0 loglevel=4 panic=-1 oops=panic log_buf_len=8M no_timer_check'
   const args = [
     ...program.slice(1),
-    ...hardware({ memory: machine.memory ?? 1024, igb, iommu }),
+    ...hardware({ memory: machine.memory ?? 1024, igb, iommu, bridge }),
     ...['-kernel', kernel, '-initrd', built.initramfs],
     ...['-append', igb && iommu ? `${append} intel_iommu=on` : append],
     ...['-serial', `file:${join(run, 'console')}`],

@@ -17,6 +17,7 @@ import { runIn } from './machine.mjs'
  * @property {string[]} [load] `mtty` unless told otherwise
  * @property {boolean} [igb]
  * @property {boolean} [iommu] false: the igb is behind none
+ * @property {boolean} [bridge] with igb: a network card that shares its IOMMU group
  * @property {number} [memory] MiB
  * @property {number} [timeout] seconds
  * @property {Record<string, string>} [env]
