@@ -13,7 +13,7 @@ use std::thread::{sleep, spawn};
 use std::time::Instant;
 
 use vfio_migration_device::{open, release};
-use vfio_migration_protocol::{CallError, Device, Errno, State};
+use vfio_migration_protocol::{CallError, Device, Errno, IovaRange, State};
 
 use bench::{Bench, Knobs};
 
@@ -104,6 +104,33 @@ fn a_call_that_no_signal_ends_answers_when_it_ends() {
             _ => state,
         };
         assert_eq!(device.state(), Ok(now), "{name}");
+        knobs.fault("clear");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_calls_of_a_tracker() {
+    let Some(bench) = Bench::take() else { return };
+    let knobs = &bench.knobs[0];
+    let range = IovaRange { iova: 0, length: 1 << 20 };
+    // A kernel without iommufd does not ask the driver for a report.
+    let reports = std::env::var("TESTBED_SET").is_ok_and(|set| set != "stock");
+    for (name, stops) in [("log-start", 0), ("log-report", 1)].into_iter().take(if reports { 2 } else { 1 }) {
+        knobs.set("counts", 0);
+        let mut opened = open(&address(knobs), None).unwrap();
+        let mut tracker = opened.trackers.remove(0);
+        let interrupter = tracker.interrupter().expect("trackers of the kernel have one");
+        knobs.fault(&format!("{name} 1 {FOREVER}"));
+        // The log is asked once as it starts.
+        let starting = spawn(move || tracker.start(&[range], 4096).map(|_| ()));
+        until("the call comes to the driver", || knobs.text("faults").contains("struck 1"));
+        until("the call returns", || {
+            interrupter();
+            starting.is_finished()
+        });
+        let error = starting.join().unwrap().expect_err("nothing but an interruption ends it");
+        assert_eq!(error.errno, Errno::EINTR, "{name}: {error}");
+        assert_eq!(knobs.count("log-stop"), stops, "{name}");
         knobs.fault("clear");
     }
 }

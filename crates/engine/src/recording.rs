@@ -187,6 +187,10 @@ impl Device for RecordedDevice {
         answer
     }
 
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        self.device.interrupter()
+    }
+
     fn resets(&self) -> Option<u64> {
         self.device.resets()
     }
@@ -223,5 +227,9 @@ impl Tracker for RecordedTracker {
 
     fn stop(&mut self) -> Result<(), CallError> {
         self.call("tracker-stop", |tracker| tracker.stop(), plain)
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        self.tracker.interrupter()
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Crew {
     pub(super) objects: Vec<Hand>,
     pub(super) trackers: Vec<JoinHandle<Option<Box<dyn Tracker>>>>,
     pub(super) hooks: JoinHandle<Option<Hooks>>,
-    /// What the devices' workers are doing, where that can be interrupted.
+    /// What the workers of devices and trackers are doing, where that can be interrupted.
     pub(super) under_way: Vec<Arc<UnderWay>>,
     /// How long a call may take before it is.
     pub(super) deadline: Duration,

@@ -121,16 +121,21 @@ struct Threads {
 
 impl Threads {
     fn start(core: &Arc<Core>, pool: &Arc<Pool>, parts: &Parts) -> Result<Self, Error> {
-        let under_way: Vec<_> = parts.objects.iter().map(|part| Arc::new(UnderWay::new(part.interrupter()))).collect();
+        let mut under_way: Vec<_> =
+            parts.objects.iter().map(|part| Arc::new(UnderWay::new(part.interrupter()))).collect();
         let objects = (0..).zip(&under_way).map(|(index, under_way)| {
             let serve = workers::object(Object(index), Arc::clone(core), Arc::clone(pool), Arc::clone(under_way));
             Worker::start("vfio-object", serve)
         });
         let objects = objects.collect::<io::Result<_>>().map_err(|error| no_thread(&error))?;
-        let trackers = (0..)
-            .zip(&parts.trackers)
-            .map(|(index, _)| Worker::start("vfio-tracker", workers::tracker(TrackerIndex(index), Arc::clone(core))));
+        let tracking: Vec<_> =
+            parts.trackers.iter().map(|tracker| Arc::new(UnderWay::new(tracker.interrupter()))).collect();
+        let trackers = (0..).zip(&tracking).map(|(index, under_way)| {
+            let serve = workers::tracker(TrackerIndex(index), Arc::clone(core), Arc::clone(under_way));
+            Worker::start("vfio-tracker", serve)
+        });
         let trackers = trackers.collect::<io::Result<_>>().map_err(|error| no_thread(&error))?;
+        under_way.extend(tracking);
         let hooks = Worker::start("vfio-hooks", workers::hooks(Arc::clone(core))).map_err(|error| no_thread(&error))?;
         Ok(Self { pool: Arc::clone(pool), objects, under_way, trackers, hooks })
     }

@@ -115,16 +115,18 @@ pub(super) fn object(
 pub(super) fn tracker(
     index: TrackerIndex,
     core: Arc<Core>,
+    under_way: Arc<UnderWay>,
 ) -> impl FnMut(&mut Box<dyn Tracker>, TrackerCall, Haste) + Send {
     move |tracker, call, _haste| {
-        let answer = guarded(|| match &call {
+        let mut ask = || match &call {
             TrackerCall::Start { ranges, page_size } => tracker.start(ranges, *page_size).map(TrackerAnswer::Started),
             TrackerCall::Report { range, page_size, .. } => {
                 let mut dirty = Bitmap::new(range.length.div_ceil((*page_size).max(1)));
                 tracker.report(*range, &mut dirty).map(|()| TrackerAnswer::Dirty(dirty))
             }
             TrackerCall::Stop => tracker.stop().map(|()| TrackerAnswer::Stopped),
-        });
+        };
+        let answer = under_way.during(Wanted::Always, || guarded(&mut ask));
         core.input(Input::Tracked(index, call, answer));
     }
 }

@@ -6,9 +6,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use vfio_migration::{
-    CallError, Capabilities, Code, Control, Device, Errno, Estimate, EventKind, Filled, Finished, Outcome, Passport,
-    PreCopyInfo, RestoreBuilder, RestoreOptions, SaveBuilder, SaveOptions, Sink, Source, State, device,
+    Bitmap, CallError, Capabilities, Code, Control, Device, Errno, Estimate, EventKind, Filled, Finished, IovaRange,
+    Outcome, Passport, PreCopyInfo, RestoreBuilder, RestoreOptions, SaveBuilder, SaveOptions, Sink, Source, State,
+    Tracker, device,
 };
+
+use vfio_migration_model::GuestMemory;
 
 use crate::scene::within;
 
@@ -131,6 +134,46 @@ impl Device for Blocking {
     }
 }
 
+/// A tracker of which a report blocks, or its start.
+struct BlockingTracker {
+    start: bool,
+    gate: Arc<Gate>,
+}
+
+impl Tracker for BlockingTracker {
+    fn start(&mut self, _ranges: &[IovaRange], page_size: u64) -> Result<u64, CallError> {
+        if self.start { self.gate.hold() } else { Ok(()) }.map(|()| page_size)
+    }
+
+    fn report(&mut self, _range: IovaRange, _into: &mut Bitmap) -> Result<(), CallError> {
+        self.gate.hold()
+    }
+
+    fn stop(&mut self) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        let gate = Arc::clone(&self.gate);
+        Some(Arc::new(move || gate.interrupt()))
+    }
+}
+
+/// Saves a device with memory whose tracker blocks.
+fn save_tracked(start: bool) -> Finished {
+    let gate = Arc::<Gate>::default();
+    let memory = GuestMemory::new(0x1_0000_0000, 1 << 20).unwrap();
+    let opened = device::open("model:size=1MiB,pre-copy,p2p", Some(memory.clone())).unwrap();
+    let mut save = SaveBuilder::new(SaveOptions { deadline: DEADLINE, ..SaveOptions::default() });
+    let tracker = save.tracker(Box::new(BlockingTracker { start, gate: Arc::clone(&gate) }));
+    save.device("gpu0", opened.device).memory("ram", Box::new(memory), 4096, &[tracker]);
+    let saving = save.start(Sink::writer(std::io::sink(), || ())).unwrap();
+    within("the save", move || {
+        gate.until_held();
+        saving.wait()
+    })
+}
+
 struct Ended {
     saved: Finished,
     took: Duration,
@@ -186,7 +229,8 @@ fn a_change_of_state_at_its_deadline() {
 fn a_read_at_its_deadline() {
     let Ended { saved, overdue, .. } = save(Blocks::Read, true, DEADLINE, |_, _| ());
     assert_eq!(code(&saved), Some(Code::Deadline));
-    assert_eq!(overdue, ["read"]);
+    // On a machine that is very busy another call may be late as well.
+    assert!(overdue.contains(&"read".to_owned()), "{overdue:?}");
 }
 
 #[test]
@@ -226,4 +270,18 @@ fn one_that_cannot_be_is_waited_for() {
     });
     assert_eq!((code(&saved), overdue), (Some(Code::Deadline), vec!["set state stop-copy".to_owned()]));
     assert!(begun.elapsed() >= DEADLINE * 3);
+}
+
+#[test]
+fn a_tracker_that_does_not_start_at_its_deadline() {
+    let saved = save_tracked(true);
+    assert_eq!(code(&saved), Some(Code::Deadline));
+    assert_eq!((saved.devices[0].outcome, saved.devices[0].state), (Outcome::Returned, Some(State::Running)));
+}
+
+#[test]
+fn a_tracker_that_does_not_report_at_its_deadline() {
+    let saved = save_tracked(false);
+    assert_eq!(code(&saved), Some(Code::Deadline));
+    assert_eq!((saved.devices[0].outcome, saved.devices[0].state), (Outcome::Returned, Some(State::Running)));
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{Bitmap, CallError};
 
 /// A range of addresses as the device sees them.
@@ -33,4 +35,10 @@ pub trait Tracker: Send {
 
     /// Stops logging. Stopping a stopped tracker is no error.
     fn stop(&mut self) -> Result<(), CallError>;
+
+    /// A way for other threads to make the call that is under way answer early, with EINTR, if the tracker has one: as that
+    /// of a [`Device`](super::Device::interrupter). A report that was interrupted has failed: the log is lost.
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        None
+    }
 }

@@ -1,14 +1,16 @@
 //! The DMA log that a device keeps of itself.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::io;
 use vfio_migration_protocol::{Bitmap, CallError, Errno, IovaRange, Tracker};
 use vfio_migration_uapi::feature;
+use vfio_migration_uapi::interruption::Interruption;
 use vfio_migration_uapi::layout::DmaLoggingRange;
 
 use super::ranges::merged;
-use super::{SMALLEST_PAGE, Whose, again, failed};
+use super::{SMALLEST_PAGE, Whose, again, failed, interrupter};
 
 /// A device's own DMA log (features 6 to 8 of `VFIO_DEVICE_FEATURE`) as a [`Tracker`].
 ///
@@ -21,8 +23,8 @@ pub struct DeviceLog<F: AsFd + Send> {
 
 impl<F: AsFd + Send> DeviceLog<F> {
     /// The log of a device.
-    pub const fn new(device: F, whose: Whose) -> Self {
-        Self { log: Log { calls: Ioctls(device), whose, on: None, lost: false } }
+    pub fn new(device: F, whose: Whose) -> Self {
+        Self { log: Log { calls: Ioctls(device), whose, on: None, lost: false, interruption: Arc::default() } }
     }
 }
 
@@ -37,6 +39,10 @@ impl<F: AsFd + Send> Tracker for DeviceLog<F> {
 
     fn stop(&mut self) -> Result<(), CallError> {
         self.log.stop()
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        Some(interrupter(&self.log.interruption))
     }
 }
 
@@ -76,6 +82,7 @@ struct Log<C: Calls> {
     /// While it logs: what.
     on: Option<On>,
     lost: bool,
+    interruption: Arc<Interruption>,
 }
 
 #[derive(Debug)]
@@ -87,6 +94,7 @@ struct On {
 
 impl<C: Calls> Log<C> {
     fn start(&mut self, ranges: &[IovaRange], wish: u64) -> Result<u64, CallError> {
+        self.interruption.begin();
         if self.on.is_some() {
             return Err(CallError::because(Errno::EINVAL, "the log is on already: stop it first"));
         }
@@ -111,7 +119,7 @@ impl<C: Calls> Log<C> {
             if ranges.is_empty() {
                 return Err(CallError::because(Errno::EINVAL, "there is nothing to watch"));
             }
-            match again(|| self.calls.start(&ranges, wish)) {
+            match again(&self.interruption, || self.calls.start(&ranges, wish)) {
                 Ok(page_size) => return self.tried(On { page_size, ranges }),
                 Err(io::Errno::TOOBIG | io::Errno::OPNOTSUPP) if ranges.len() > 1 => most = ranges.len() / 2,
                 Err(errno) => return Err(failed("starting the device's DMA log", errno)),
@@ -124,19 +132,22 @@ impl<C: Calls> Log<C> {
         let asked = valid(on.page_size).and_then(|page_size| {
             // What was written until now does not matter: memory is read after this.
             let page = IovaRange { iova: on.ranges[0].iova, length: page_size.min(on.ranges[0].length) };
-            let answer = again(|| self.calls.report(page, page_size, &mut [0]));
+            let answer = again(&self.interruption, || self.calls.report(page, page_size, &mut [0]));
             answer.map_err(|errno| failed("the device's DMA log was started and cannot be read", errno))
         });
         match asked {
             Ok(()) => Ok(on),
             Err(error) => {
-                let _ = again(|| self.calls.stop());
+                // If that was interrupted, this is another request.
+                self.interruption.begin();
+                let _ = again(&self.interruption, || self.calls.stop());
                 Err(error)
             }
         }
     }
 
     fn report(&mut self, range: IovaRange, into: &mut Bitmap) -> Result<(), CallError> {
+        self.interruption.begin();
         let Some(on) = &self.on else { return Err(CallError::because(Errno::EINVAL, "the log is not on")) };
         if self.lost {
             return Err(CallError::because(Errno::EIO, "a part of the log was lost"));
@@ -155,7 +166,7 @@ impl<C: Calls> Log<C> {
             // What is not watched cannot be called clean.
             into.set_run((at - range.iova) / page_size, (from - at).div_ceil(page_size));
             let part = IovaRange { iova: from, length: to - from };
-            if let Err(errno) = read(&self.calls, part, page_size, (from - range.iova) / page_size, into) {
+            if let Err(errno) = self.read(part, page_size, (from - range.iova) / page_size, into) {
                 self.lost = true;
                 into.fill();
                 return Err(failed("reading the device's DMA log", errno));
@@ -166,9 +177,24 @@ impl<C: Calls> Log<C> {
         Ok(())
     }
 
+    /// Reads a part of a range, whose first page is page `at` of `into`.
+    fn read(&self, part: IovaRange, page_size: u64, at: u64, into: &mut Bitmap) -> io::Result<()> {
+        let pages = part.length.div_ceil(page_size);
+        if at == 0 && pages == into.pages() {
+            return again(&self.interruption, || self.calls.report(part, page_size, into.words_mut()));
+        }
+        // Drivers want to be asked from the first bit of a word on.
+        let mut words = vec![0; usize::try_from(pages.div_ceil(64)).map_err(|_| io::Errno::TOOBIG)?];
+        again(&self.interruption, || self.calls.report(part, page_size, &mut words))?;
+        into.merge_at(at, &words, 0, pages);
+        Ok(())
+    }
+
     fn stop(&mut self) -> Result<(), CallError> {
+        self.interruption.begin();
         if self.on.is_some() && self.whose == Whose::Ours {
-            again(|| self.calls.stop()).map_err(|errno| failed("stopping the device's DMA log", errno))?;
+            again(&self.interruption, || self.calls.stop())
+                .map_err(|errno| failed("stopping the device's DMA log", errno))?;
         }
         self.on = None;
         Ok(())
@@ -180,19 +206,6 @@ impl<C: Calls> Drop for Log<C> {
         // Nobody is left to tell.
         let _ = self.stop();
     }
-}
-
-/// Reads a part of a range, whose first page is page `at` of `into`.
-fn read(calls: &impl Calls, part: IovaRange, page_size: u64, at: u64, into: &mut Bitmap) -> io::Result<()> {
-    let pages = part.length.div_ceil(page_size);
-    if at == 0 && pages == into.pages() {
-        return again(|| calls.report(part, page_size, into.words_mut()));
-    }
-    // Drivers want to be asked from the first bit of a word on.
-    let mut words = vec![0; usize::try_from(pages.div_ceil(64)).map_err(|_| io::Errno::TOOBIG)?];
-    again(|| calls.report(part, page_size, &mut words))?;
-    into.merge_at(at, &words, 0, pages);
-    Ok(())
 }
 
 /// A page size that a device chose or the caller said, if it makes sense.

@@ -1,6 +1,7 @@
 //! Several trackers of the same writes, of which one is enough.
 
 use core::fmt;
+use std::sync::Arc;
 
 use vfio_migration_protocol::{Bitmap, CallError, Errno, IovaRange, Tracker};
 
@@ -73,6 +74,8 @@ impl Tracker for FirstThatWorks {
                     self.chosen = Some(place);
                     return Ok(page_size);
                 }
+                // Whoever does not want to wait for this one does not want to wait for the next.
+                Err(error) if error.errno == Errno::EINTR => return Err(error),
                 Err(error) => {
                     errno = error.errno;
                     why.push(format!("{name}: {error}"));
@@ -99,6 +102,12 @@ impl Tracker for FirstThatWorks {
         }
         self.chosen = None;
         Ok(())
+    }
+
+    /// Of whichever is asked: to find the one that starts, each may be.
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        let all: Vec<_> = self.candidates.iter().filter_map(|(_, tracker)| tracker.interrupter()).collect();
+        (!all.is_empty()).then(|| Arc::new(move || all.iter().for_each(|one| one())) as Arc<dyn Fn() + Send + Sync>)
     }
 }
 
@@ -141,6 +150,14 @@ mod tests {
         assert_eq!(tracker.chosen(), None);
         assert_eq!(tracker.stop(), Ok(()), "again");
         assert!(tracker.report(RANGE, &mut bits).is_err());
+    }
+
+    #[test]
+    fn one_that_is_interrupted_is_not_followed_by_the_next() {
+        let (first, second) = (Fake(Err(Errno::EINTR), "interrupted"), Fake(Ok(2), ""));
+        let mut tracker = FirstThatWorks::new().or("a", first).or("b", second);
+        assert_eq!(tracker.start(&[RANGE], 1).map_err(|error| error.errno), Err(Errno::EINTR));
+        assert_eq!(tracker.chosen(), None);
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::io;
 use vfio_migration_protocol::{Bitmap, CallError, Errno, IovaRange, Tracker};
+use vfio_migration_uapi::interruption::Interruption;
 
 use super::mappings::{Mappings, Part};
 use super::pages::Pages;
-use super::{Whose, again, failed};
+use super::{Whose, again, failed, interrupter};
 
 /// A kernel that keeps such a log. [`Container`](super::Container) and [`PageTable`](super::PageTable) are the two.
 pub trait Kernel: Send {
@@ -42,6 +43,8 @@ pub trait Kernel: Send {
 #[derive(Debug)]
 pub struct MappedLog<K: Kernel> {
     shared: Arc<Mutex<State<K>>>,
+    /// Of whichever call is under way, an unmap included: a report waits for that.
+    interruption: Arc<Interruption>,
 }
 
 /// A handle to the mappings of a [`MappedLog`], for whoever maps and unmaps while it is used.
@@ -59,6 +62,7 @@ struct State<K: Kernel> {
     log: Option<Log>,
     /// A report failed: what it read is gone.
     lost: bool,
+    interruption: Arc<Interruption>,
 }
 
 #[derive(Debug)]
@@ -75,8 +79,10 @@ struct Log {
 impl<K: Kernel> MappedLog<K> {
     /// A tracker over a kernel's log, which knows of no mapping yet.
     pub fn new(kernel: K, whose: Whose) -> Self {
-        let state = State { kernel, whose, mappings: Mappings::default(), log: None, lost: false };
-        Self { shared: Arc::new(Mutex::new(state)) }
+        let interruption = Arc::<Interruption>::default();
+        let mappings = Mappings::default();
+        let state = State { kernel, whose, mappings, log: None, lost: false, interruption: Arc::clone(&interruption) };
+        Self { shared: Arc::new(Mutex::new(state)), interruption }
     }
 
     /// A handle to its mappings.
@@ -108,6 +114,7 @@ impl<K: Kernel> Maps<K> {
 
 impl<K: Kernel> State<K> {
     fn unmap(&mut self, range: IovaRange) -> Result<(), CallError> {
+        self.interruption.begin();
         let parts = self.mappings.cover(range, self.log.as_ref().map_or(u64::MAX, |log| log.most));
         if !self.mappings.remove(range) {
             return Err(CallError::because(Errno::EINVAL, "the range cuts a mapping, or nothing is mapped there"));
@@ -117,7 +124,8 @@ impl<K: Kernel> State<K> {
             let unmapped = match &mut self.log {
                 Some(log) if mapped.length <= log.most => {
                     let mut words = words(mapped, log.page_size);
-                    let unmapped = again(|| self.kernel.unmap(mapped, Some((log.page_size, &mut words))));
+                    let unmapped =
+                        again(&self.interruption, || self.kernel.unmap(mapped, Some((log.page_size, &mut words))));
                     log.keep(mapped, &words, mapped);
                     unmapped
                 }
@@ -143,6 +151,7 @@ impl<K: Kernel> State<K> {
     }
 
     fn start(&mut self, ranges: &[IovaRange], wish: u64) -> Result<u64, CallError> {
+        self.interruption.begin();
         if self.log.is_some() {
             return Err(CallError::because(Errno::EINVAL, "the log is on already: stop it first"));
         }
@@ -162,7 +171,7 @@ impl<K: Kernel> State<K> {
         let most = bytes.saturating_mul(8).saturating_mul(page_size);
         let log = Log { page_size, most, left: Pages::default(), guessed };
         let started = match self.whose {
-            Whose::Ours => log.begin(&self.kernel, &self.mappings),
+            Whose::Ours => log.begin(&self.kernel, &self.mappings, &self.interruption),
             Whose::Borrowed { .. } => Ok(()),
         };
         match started {
@@ -174,6 +183,7 @@ impl<K: Kernel> State<K> {
     }
 
     fn report(&mut self, range: IovaRange, into: &mut Bitmap) -> Result<(), CallError> {
+        self.interruption.begin();
         let Some(log) = self.log.as_mut() else {
             return Err(CallError::because(Errno::EINVAL, "the log is not on"));
         };
@@ -191,7 +201,7 @@ impl<K: Kernel> State<K> {
             match part {
                 Part::Hole(hole) => into.set_run((hole.iova - range.iova) / page_size, hole.length.div_ceil(page_size)),
                 Part::Mapped(mapped) => {
-                    let words = match log.read(&self.kernel, mapped) {
+                    let words = match log.read(&self.kernel, mapped, &self.interruption) {
                         Ok(words) => words,
                         Err(errno) => {
                             self.lost = true;
@@ -215,9 +225,10 @@ impl<K: Kernel> State<K> {
     }
 
     fn stop(&mut self) -> Result<(), CallError> {
+        self.interruption.begin();
         let Some(log) = &self.log else { return Ok(()) };
         if self.whose == Whose::Ours {
-            again(|| self.kernel.stop()).map_err(|errno| failed("stopping the log", errno))?;
+            again(&self.interruption, || self.kernel.stop()).map_err(|errno| failed("stopping the log", errno))?;
         }
         if log.guessed {
             self.mappings = Mappings::default();
@@ -230,22 +241,24 @@ impl<K: Kernel> State<K> {
 impl Log {
     /// Starts the log and reads it once: a log that cannot be read, or mappings that are others than we were told, show
     /// now. What was written until now does not matter: memory is read after this.
-    fn begin<K: Kernel>(&self, kernel: &K, mappings: &Mappings) -> Result<(), CallError> {
-        again(|| kernel.start()).map_err(|errno| failed(K::NAME, errno))?;
-        let read = mappings.all().try_for_each(|mapped| self.read(kernel, mapped).map(drop));
+    fn begin<K: Kernel>(&self, kernel: &K, mappings: &Mappings, interruption: &Interruption) -> Result<(), CallError> {
+        again(interruption, || kernel.start()).map_err(|errno| failed(K::NAME, errno))?;
+        let read = mappings.all().try_for_each(|mapped| self.read(kernel, mapped, interruption).map(drop));
         read.map_err(|errno| {
-            let _ = again(|| kernel.stop());
+            // If that was interrupted, this is another request.
+            interruption.begin();
+            let _ = again(interruption, || kernel.stop());
             failed("the log was started and cannot be read", errno)
         })
     }
 
     /// Reads and clears the log of whole mappings.
-    fn read<K: Kernel>(&self, kernel: &K, mapped: IovaRange) -> io::Result<Vec<u64>> {
+    fn read<K: Kernel>(&self, kernel: &K, mapped: IovaRange, interruption: &Interruption) -> io::Result<Vec<u64>> {
         if mapped.length > self.most {
             return Err(io::Errno::TOOBIG);
         }
         let mut words = words(mapped, self.page_size);
-        again(|| kernel.read(mapped, self.page_size, &mut words))?;
+        again(interruption, || kernel.read(mapped, self.page_size, &mut words))?;
         Ok(words)
     }
 
@@ -271,6 +284,10 @@ impl<K: Kernel> Tracker for MappedLog<K> {
 
     fn stop(&mut self) -> Result<(), CallError> {
         lock(&self.shared).stop()
+    }
+
+    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        Some(interrupter(&self.interruption))
     }
 }
 

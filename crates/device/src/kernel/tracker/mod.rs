@@ -10,6 +10,8 @@
 //! kernel without IOMMUFD accepts a DMA log and cannot report it. Reading clears. What cannot be known counts as written
 //! to: after an error everything, and in holes, where nothing is mapped, every page.
 //!
+//! Their calls have an [`interrupter`](vfio_migration_protocol::Tracker::interrupter), as those of devices.
+//!
 //! A tracker that is [`Whose::Ours`] is stopped on every way out, at the latest when it is dropped. One that is
 //! [`Whose::Borrowed`] was started by the caller, who stops it; it is read because the caller made it a tracker here.
 
@@ -28,8 +30,11 @@ pub use first_that_works::FirstThatWorks;
 pub use mapped::{Kernel, MappedLog, Maps};
 pub use page_table::PageTable;
 
+use std::sync::Arc;
+
 use rustix::io;
 use vfio_migration_protocol::{CallError, Errno};
+use vfio_migration_uapi::interruption::Interruption;
 
 /// Who starts and stops a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,14 +54,20 @@ const SMALLEST_PAGE: u64 = 4096;
 /// How often a call is made again that a signal interrupted. What it read so far stands in the caller's bitmap.
 const INTERRUPTIONS: usize = 100;
 
-fn again<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Unless the interruption was meant for it.
+fn again<T>(interruption: &Interruption, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..INTERRUPTIONS {
-        match call() {
-            Err(io::Errno::INTR) => {}
+        match interruption.during(&mut call) {
+            Err(io::Errno::INTR) if !interruption.is_asked() => {}
             answer => return answer,
         }
     }
-    call()
+    interruption.during(call)
+}
+
+fn interrupter(interruption: &Arc<Interruption>) -> Arc<dyn Fn() + Send + Sync> {
+    let interruption = Arc::clone(interruption);
+    Arc::new(move || interruption.ask())
 }
 
 /// What a failed call is to a session.

@@ -1,6 +1,9 @@
 //! The log against a device that takes few ranges, and says what it was asked.
 
 use std::cell::RefCell;
+use std::io::{PipeReader, pipe};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
 
 use super::*;
 
@@ -52,7 +55,7 @@ impl Calls for &Device {
 }
 
 fn log(device: &Device, whose: Whose) -> Log<&Device> {
-    Log { calls: device, whose, on: None, lost: false }
+    Log { calls: device, whose, on: None, lost: false, interruption: Arc::default() }
 }
 
 fn pages(ranges: &[(u64, u64)]) -> Vec<IovaRange> {
@@ -151,4 +154,69 @@ fn a_borrowed_log_is_read_and_nothing_else() {
     log.stop().unwrap();
     drop(log);
     assert_eq!(*device.asked.borrow(), ["report 0+100"]);
+}
+
+/// A device whose reports wait for a byte, and that counts how often the log is stopped.
+struct Blocking {
+    bytes: PipeReader,
+    stops: std::sync::mpsc::Sender<()>,
+}
+
+impl Calls for Blocking {
+    fn start(&self, _: &[IovaRange], page_size: u64) -> io::Result<u64> {
+        Ok(page_size)
+    }
+
+    fn report(&self, _: IovaRange, _: u64, _: &mut [u64]) -> io::Result<()> {
+        rustix::io::read(&self.bytes, &mut [0; 1]).map(drop)
+    }
+
+    fn stop(&self) -> io::Result<()> {
+        self.stops.send(()).map_err(|_| io::Errno::PIPE)
+    }
+}
+
+/// Makes a call that blocks, and interrupts it until it has returned.
+fn interrupted<T: Send + 'static>(
+    mut log: Log<Blocking>,
+    call: impl FnOnce(&mut Log<Blocking>) -> Result<T, CallError> + Send + 'static,
+) -> (Log<Blocking>, Result<T, CallError>) {
+    let interrupt = interrupter(&log.interruption);
+    let calling = spawn(move || {
+        let answer = call(&mut log);
+        (log, answer)
+    });
+    while !calling.is_finished() {
+        sleep(Duration::from_millis(1));
+        interrupt();
+    }
+    calling.join().unwrap()
+}
+
+#[test]
+fn a_call_that_blocks_is_interrupted_and_the_log_is_stopped_all_the_same() {
+    let (bytes, source) = pipe().unwrap();
+    let (stops, stopped) = std::sync::mpsc::channel();
+    let log = Log {
+        calls: Blocking { bytes, stops },
+        whose: Whose::Ours,
+        on: None,
+        lost: false,
+        interruption: Arc::default(),
+    };
+    let range = pages(&[(0, 64)]);
+
+    let watched = range.clone();
+    let (mut log, started) = interrupted(log, move |log| log.start(&watched, PAGE));
+    assert_eq!(started.unwrap_err().errno, Errno::EINTR, "it asks once");
+    assert_eq!(stopped.try_iter().count(), 1);
+
+    rustix::io::write(&source, &[0]).unwrap();
+    assert_eq!(log.start(&range, PAGE), Ok(PAGE), "that was meant for another call");
+    let whole = range[0];
+    let (mut log, report) = interrupted(log, move |log| log.report(whole, &mut Bitmap::new(64)));
+    assert_eq!(report.unwrap_err().errno, Errno::EINTR);
+    assert_eq!(log.report(whole, &mut Bitmap::new(64)).unwrap_err().errno, Errno::EIO, "the log is lost");
+    log.stop().unwrap();
+    assert_eq!(stopped.try_iter().count(), 1);
 }
