@@ -11,6 +11,7 @@ import { fsm, full } from '../move.mjs'
  *   for the first time, so that its second request in `running` is the one that begins a migration
  * @property {string} [ours] where our client meets it elsewhere; the same without it
  * @property {string} [settings] of both devices
+ * @property {string[]} [capabilities] that QEMU migrates with
  * @property {boolean} [quick] also without --all
  */
 
@@ -55,3 +56,7 @@ add('source', 'a report of the log in stop-copy', 'EIO', 'tracker-report@1/stop-
 add('target', 'the first write', 'EIO', 'write@1:EIO', { settings: large, quick: true })
 add('target', 'the fourth write', 'EIO', 'write@4:EIO', { settings: large })
 add('target', 'the first write', 'error state', 'write@1:error', { settings: large })
+add('target', 'the first write, over multifd', 'EIO', 'write@1:EIO', {
+  settings: 'dirty-tracking,size=4MiB',
+  capabilities: ['multifd'],
+})

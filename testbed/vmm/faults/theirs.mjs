@@ -41,11 +41,12 @@ const wiped = async (vm, resets) => {
  * @param {import('./rows.mjs').Row} row
  * @returns {Promise<import('./outcome.mjs').Outcome>}
  */
-export const theirs = async (bed, { side, theirs: fault, settings }) => {
+export const theirs = async (bed, { side, theirs: fault, settings, capabilities = [] }) => {
   const devices = (end) => ({ settings: side === end ? `${settings},fault=${fault}` : settings })
   const source = await bed.start('source', { devices: devices('source') })
   const target = await bed.start('target', { devices: devices('target'), incoming: true })
   await source.booted(1)
+  for (const vm of [source, target]) await vm.capabilities(capabilities)
   const uri = `unix:${bed.file('socket')}`
   await target.execute('migrate-incoming', { uri })
   const refused = await source.execute('migrate', { uri }).catch((error) => error)
