@@ -44,6 +44,7 @@ export const settle = (defaults, ...settings) => {
  * @property {string} [trace] the file for the trace
  * @property {boolean} [blind] dirty tracking says nothing
  * @property {boolean} [cdev] opened by its character device, with an iommufd
+ * @property {boolean} [passed] with `cdev`: who starts QEMU opens them, and QEMU gets their descriptors, as from libvirt
  * @property {Record<string, string>} [properties] more of QEMU's, for each device
  */
 
@@ -54,17 +55,20 @@ export const settle = (defaults, ...settings) => {
  * @param {string} folder for what stands in for sysfs
  * @param {Devices} devices
  */
-export const present = (generation, folder, { settings, each = [''], trace, blind, cdev, properties = {} }) => {
+export const present = (generation, folder, { settings, each = [''], properties = {}, ...how }) => {
+  const { trace, blind, cdev, passed } = how
   const addresses = each.map((more) => settle(always, settings, more))
   const migration = generation === '7.2' ? { 'x-enable-migration': 'on' } : { 'enable-migration': 'on' }
   const all = { ...migration, ...(cdev ? { iommufd: 'iommufd0' } : {}), ...properties }
   const device = (index) => {
-    const own = { id: `device${index}`, addr: `0x${5 + index}`, sysfsdev: `${folder}/0000:00:0${index + 1}.0` }
-    const words = Object.entries({ ...own, ...all }).map(([name, value]) => `${name}=${value}`)
-    return ['-device', ['vfio-pci', ...words].join(',')]
+    const where = passed ? { fd: firstPassed + 1 + index } : { sysfsdev: `${folder}/0000:00:0${index + 1}.0` }
+    const own = { id: `device${index}`, addr: `0x${5 + index}`, ...where, ...all }
+    return ['-device', ['vfio-pci', ...Object.entries(own).map(([name, value]) => `${name}=${value}`)].join(',')]
   }
+  const iommufd = `iommufd,id=iommufd0${passed ? `,fd=${firstPassed}` : ''}`
+  const library = preload()
   return {
-    preload: preload(),
+    preload: library,
     count: addresses.length,
     env: {
       VFIO_MIGRATION_PRELOAD_DEVICES: addresses.join(' '),
@@ -72,6 +76,21 @@ export const present = (generation, folder, { settings, each = [''], trace, blin
       ...(trace ? { VFIO_MIGRATION_PRELOAD_TRACE: trace } : {}),
       ...(blind ? { VFIO_MIGRATION_PRELOAD_BLIND: '1' } : {}),
     },
-    args: [...(cdev ? ['-object', 'iommufd,id=iommufd0'] : []), ...addresses.flatMap((_, index) => device(index))],
+    launcher: passed ? opening(library, addresses.length) : [],
+    args: [...(cdev ? ['-object', iommufd] : []), ...addresses.flatMap((_, index) => device(index))],
   }
+}
+
+/** The number of the iommufd that QEMU is started with; the devices' follow. */
+const firstPassed = 8
+
+/**
+ * A command that opens the iommufd and the devices, and then becomes the command that follows. The library is in it as in
+ * QEMU, which is not preloaded into twice.
+ */
+const opening = (library, count) => {
+  const nodes = Array.from({ length: count }, (_, index) => `/dev/vfio/devices/vfio${7000 + index}`)
+  const opened = ['/dev/iommu', ...nodes].map((path, index) => `${firstPassed + index}<>${path}`)
+  const script = `exec ${opened.join(' ')}; exec env -u LD_PRELOAD "$@"`
+  return ['env', `LD_PRELOAD=${library}`, 'bash', '-c', script, 'bash']
 }

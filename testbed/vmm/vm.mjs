@@ -44,7 +44,7 @@ export class Vm {
    * @param {string} wanted.generation of QEMU
    * @param {string} wanted.name under which its files are in `folder`
    * @param {string} wanted.folder
-   * @param {{ preload?: string, env: Record<string, string>, args: string[] }} [wanted.devices] none without it
+   * @param {ReturnType<import('./devices.mjs').present>} [wanted.devices] none without it
    * @param {boolean} [wanted.paused] the guest does not run, not even when it has come here
    * @param {boolean} [wanted.incoming] a guest is going to come here
    * @param {string[]} [wanted.args] more of QEMU's
@@ -65,8 +65,9 @@ export class Vm {
     this.name = name
     this.#folder = folder
     const boot = `driver=raw,node-name=boot,read-only=on,file.driver=file,file.filename=${bootDisk()}`
-    const all = [
-      ...command.slice(1),
+    const [program, ...all] = [
+      ...(devices?.launcher ?? []),
+      ...command,
       ...['-M', 'q35', '-accel', 'tcg,tb-size=32', '-m', `${memory}`],
       ...['-no-user-config', '-nodefaults', '-display', 'none', '-qmp', 'stdio'],
       ...['-debugcon', `file:${this.#file('port')}`],
@@ -76,7 +77,7 @@ export class Vm {
       ...(devices?.args ?? []),
       ...args,
     ]
-    this.#child = spawn(command[0], all, {
+    this.#child = spawn(program, all, {
       cwd: folder,
       env: { ...process.env, ...env, ...devices?.env },
       stdio: ['pipe', 'pipe', 'pipe'],

@@ -27,6 +27,12 @@ export default {
     quick: ['11.1'],
     run: compared({ settings: full, cdev: true }),
   },
+  'cdev-passed': {
+    what: 'QEMU takes devices whose descriptors it was started with',
+    on: ['11.1'],
+    quick: ['11.1'],
+    run: compared({ settings: full, each: two, cdev: true, passed: true }),
+  },
   'cdev-two-devices': {
     what: 'two such devices move together',
     on: ['11.1'],
