@@ -14,6 +14,7 @@ fn main() -> io::Result<()> {
         let (stream, head) = stream(mode);
         write("stream", name, &stream)?;
         write("sealed", name, &stream)?;
+        write("inspect", name, &stream)?;
         if mode == Mode::OneWay {
             // Neither the preamble nor the checksum: the target makes them.
             write("table", "devices_and_memory", &stream[64..head - 4])?;

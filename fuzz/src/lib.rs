@@ -3,10 +3,12 @@
 //!
 //! `cargo test -p fuzz` replays the corpus and seeded changes of it. README.md says how to let a fuzzer search.
 
+mod inspect;
 mod model;
 mod seal;
 mod stream;
 
+pub use inspect::inspect;
 pub use model::{model, settings};
 pub use stream::{back, sealed, stream, table};
 
@@ -22,11 +24,12 @@ pub struct Target {
 }
 
 /// All targets. A new one needs a line here, a folder in `corpus/` and a file in `cargo-fuzz/`.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "stream", run: stream, changes: 60_000 },
     Target { name: "sealed", run: sealed, changes: 150_000 },
     Target { name: "table", run: table, changes: 150_000 },
     Target { name: "back", run: back, changes: 60_000 },
     Target { name: "model", run: model, changes: 4_000 },
     Target { name: "settings", run: settings, changes: 60_000 },
+    Target { name: "inspect", run: inspect, changes: 4_000 },
 ];

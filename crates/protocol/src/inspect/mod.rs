@@ -36,11 +36,13 @@ mod number;
 mod outline;
 mod own;
 mod part;
+mod qemu;
 
 pub use damage::Damage;
 pub use data::{Family, Recognised};
 pub use outline::{Ending, Format, ObjectOutline, Outline, PassportLine};
 pub use part::{Content, Part, Payload};
+pub use qemu::{Msix, PciConfig, QemuOutline, SectionOutline};
 
 use data::Recogniser;
 
@@ -61,8 +63,16 @@ impl Visit for () {
     fn part(&mut self, _part: Part) {}
 }
 
-/// Finds the longest that the first bytes of any format are.
+/// The longest that the first bytes of any format are.
 const SIGNATURE: usize = 16;
+/// Most objects of a file; of our streams, [`MAX_OBJECTS`](crate::stream::MAX_OBJECTS).
+const MOST_OBJECTS: usize = 1024;
+/// A reader takes that many steps without bytes at most.
+const MOST_IDLE: usize = 16;
+/// Most notes, and most problems. A file that gives cause for more is told enough.
+const MOST_NOTES: usize = 64;
+/// Bits of the address of a byte in a page, where a file does not say: 4 KiB.
+const PAGE_BITS: u32 = 12;
 
 /// Looks into a file. [`feed`](Self::feed) takes its bytes, in order and in any pieces; [`finish`](Self::finish) says that
 /// there are no more.
@@ -123,29 +133,26 @@ impl Inspector {
 
     /// The file ends here.
     pub fn finish(mut self, visit: &mut dyn Visit) -> Outline {
+        let mut idle = 0;
         while let Some(reader) = &mut self.reader {
             let out = &mut Out { known: &mut self.known, visit };
-            let result = if self.carry.is_empty() {
-                reader.end(0, out).map(|()| None)
-            } else {
-                reader.read(&self.carry, true, out).map(Some)
+            let step = if self.carry.is_empty() { Ok(Step::More) } else { reader.read(&self.carry, true, out) };
+            let over = match step {
+                Ok(Step::Used(used)) => {
+                    idle = if used == 0 { idle + 1 } else { 0 };
+                    assert!(idle < MOST_IDLE, "a reader gets on with what it is given");
+                    drop(self.carry.drain(..used));
+                    continue;
+                }
+                Ok(Step::Become(other)) => {
+                    *reader = other;
+                    continue;
+                }
+                Ok(Step::More) => reader.end(self.carry.len(), out),
+                Err(damage) => Err(damage),
             };
-            match result {
-                // It has no use for what is left.
-                Ok(Some(Step::Used(0))) => {
-                    if let Err(damage) = reader.end(self.carry.len(), out) {
-                        self.known.outline.damage = Some(damage);
-                    }
-                    break;
-                }
-                Ok(Some(Step::Used(used))) => drop(self.carry.drain(..used)),
-                Ok(Some(Step::Become(other))) => *reader = other,
-                Ok(None) => break,
-                Err(damage) => {
-                    self.known.outline.damage = Some(damage);
-                    break;
-                }
-            }
+            self.known.outline.damage = over.err();
+            break;
         }
         let out = &mut Out { known: &mut self.known, visit };
         out.end();
@@ -159,7 +166,7 @@ impl Inspector {
 
     /// Has the reader read until it needs more than there is, or is at its end.
     fn read(&mut self, bytes: &[u8], visit: &mut dyn Visit) -> usize {
-        let mut used = 0;
+        let (mut used, mut idle) = (0, 0);
         while let Some(reader) = &mut self.reader {
             let rest = &bytes[used..];
             if rest.len() < reader.least().max(1) {
@@ -167,9 +174,11 @@ impl Inspector {
             }
             match reader.read(rest, false, &mut Out { known: &mut self.known, visit }) {
                 Ok(Step::Used(more)) => {
-                    assert!(more > 0 || reader.least() > rest.len(), "a reader goes on with what it asked for");
+                    idle = if more == 0 { idle + 1 } else { 0 };
+                    assert!(idle < MOST_IDLE, "a reader gets on with what it is given");
                     used += more;
                 }
+                Ok(Step::More) => assert!(reader.least() > rest.len(), "a reader that needs more says how much"),
                 Ok(Step::Become(other)) => *reader = other,
                 Err(damage) => {
                     self.known.outline.damage = Some(damage);
@@ -184,8 +193,10 @@ impl Inspector {
 
 /// What a reader did.
 enum Step {
-    /// It has read so many bytes. None at all only if it needs more than it was given.
+    /// It has read so many bytes; none if what comes next was not there.
     Used(usize),
+    /// It needs more than it was given: as many as it now [says](Read::least), or, of the last bytes, more than there are.
+    More,
     /// Somebody else reads on from here.
     Become(Box<dyn Read + Send>),
 }
@@ -203,12 +214,19 @@ trait Read {
 }
 
 /// What was found so far.
-#[derive(Default)]
 struct Known {
     outline: Outline,
     recognisers: Vec<Recogniser>,
     /// Where the next part begins.
     at: u64,
+    /// Of a guest's page, in QEMU's files.
+    page_bits: u32,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { outline: Outline::default(), recognisers: Vec::new(), at: 0, page_bits: PAGE_BITS }
+    }
 }
 
 /// Where a reader says what it found.
@@ -253,12 +271,24 @@ impl Out<'_> {
         self.visit.data(object, bytes);
     }
 
-    fn note(&mut self, note: impl Into<String>) {
-        let notes = &mut self.known.outline.notes;
-        let note = note.into();
-        if !notes.contains(&note) {
-            notes.push(note);
+    /// Whether no more objects are taken.
+    fn is_full(&mut self) -> bool {
+        self.known.outline.objects.len() >= MOST_OBJECTS
+    }
+
+    /// A device of which only parts are here: there is no sense in looking at them as one piece.
+    fn has_gaps(&mut self, object: usize) {
+        if let Some(recogniser) = self.known.recognisers.get_mut(object) {
+            *recogniser = Recogniser::deaf();
         }
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        add(&mut self.known.outline.notes, note.into());
+    }
+
+    fn problem(&mut self, problem: impl Into<String>) {
+        add(&mut self.known.outline.problems, problem.into());
     }
 
     /// Says what could not be read, and of each device what its data are.
@@ -266,11 +296,20 @@ impl Out<'_> {
         let known = &mut *self.known;
         for (object, recogniser) in known.outline.objects.iter_mut().zip(&mut known.recognisers) {
             object.recognised = recogniser.end(object.complete);
+            if let Some(problem) = object.recognised.as_ref().and_then(|found| found.problem.as_ref()) {
+                add(&mut known.outline.problems, format!("{}: {problem}", object.id));
+            }
         }
         if let Some(damage) = known.outline.damage.clone() {
             let len = known.outline.size.saturating_sub(known.at);
             self.part(len, None, None, Content::Damage(damage));
         }
+    }
+}
+
+fn add(texts: &mut Vec<String>, text: String) {
+    if texts.len() < MOST_NOTES && !texts.contains(&text) {
+        texts.push(text);
     }
 }
 
@@ -289,6 +328,14 @@ impl Read for Start {
             return Ok(Step::Become(Box::new(own::Reader::default())));
         }
         let first = &bytes[..bytes.len().min(SIGNATURE)];
+        if first.starts_with(qemu::MAGIC) || qemu::LIBVIRT.iter().any(|magic| first == *magic) {
+            out.outline().format = Format::Qemu;
+            return Ok(Step::Become(Box::new(qemu::Reader::default())));
+        }
+        if first.starts_with(&qemu::MULTIFD_MAGIC) {
+            out.outline().format = Format::QemuMultifd;
+            return Ok(Step::Become(Box::new(qemu::MultifdReader::default())));
+        }
         Err(Damage::new(0, "the first bytes of a format that is known here", format!("\"{}\"", first.escape_ascii())))
     }
 

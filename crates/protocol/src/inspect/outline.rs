@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::{Damage, Recognised};
+use super::{Damage, PciConfig, QemuOutline, Recognised};
 
 /// What is in a file, in short.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -25,11 +25,16 @@ pub struct Outline {
     pub largest_frame: Option<u32>,
     /// What it moves. At most 1024.
     pub objects: Vec<ObjectOutline>,
+    /// What else a file of QEMU's says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qemu: Option<QemuOutline>,
     /// How it ends; absent if it stops before an end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
     /// What cannot be known from the file, and what is worth knowing about it.
     pub notes: Vec<String>,
+    /// What in it contradicts itself, though it can be read.
+    pub problems: Vec<String>,
     /// Where it can no longer be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
@@ -45,6 +50,10 @@ pub enum Format {
     Unknown,
     /// A stream of this project: docs/stream-format.md.
     Stream,
+    /// A file of QEMU's, with all that it saved.
+    Qemu,
+    /// One of several connections of a migration of QEMU's (multifd).
+    QemuMultifd,
 }
 
 /// How a file ends.
@@ -60,6 +69,8 @@ pub enum Ending {
     Cancelled,
     /// The source gave the guest up; what came of it was said on the way back.
     GivenUp,
+    /// With its end, and what became of the source is not in it: QEMU's files.
+    End,
 }
 
 /// What is known of one object.
@@ -85,12 +96,15 @@ pub struct ObjectOutline {
     /// The lines of a device's passport.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passport: Vec<PassportLine>,
-    /// How many parts carry its bytes.
+    /// How many parts carry its bytes; of QEMU's guest memory, how many pages.
     #[serde(serialize_with = "super::number::one")]
     pub frames: u64,
     /// Its bytes, those of a memory that came again included.
     #[serde(serialize_with = "super::number::one")]
     pub bytes: u64,
+    /// Pages that were sent as being all the same byte, without their bytes.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::number::maybe")]
+    pub zero_pages: Option<u64>,
     /// Segments of a region device that ended.
     #[serde(serialize_with = "super::number::one")]
     pub segments: u64,
@@ -102,6 +116,9 @@ pub struct ObjectOutline {
     /// CRC32C of a device's data, however they are cut; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<u32>,
+    /// What QEMU saved beside a PCI device's data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PciConfig>,
     /// What a device's driver put before its data, where it is known; absent: opaque.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recognised: Option<Recognised>,

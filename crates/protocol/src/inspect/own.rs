@@ -42,7 +42,7 @@ impl Read for Reader {
 
     fn read(&mut self, bytes: &[u8], last: bool, out: &mut Out<'_>) -> Result<Step, Damage> {
         if last && bytes.len() < self.least() {
-            return Ok(Step::Used(0));
+            return Ok(Step::More);
         }
         let (used, next) = match core::mem::replace(&mut self.state, State::Over) {
             State::Preamble => {

@@ -106,6 +106,98 @@ pub enum Content {
         /// Its type.
         kind: u16,
     },
+    /// What libvirt puts before QEMU's file.
+    LibvirtHeader,
+    /// libvirt's description of the machine.
+    LibvirtDomain,
+    /// The first bytes of QEMU's file.
+    QemuHeader,
+    /// Which machine was saved.
+    Configuration {
+        /// Its name.
+        machine: String,
+    },
+    /// More of the configuration.
+    ConfigurationPart {
+        /// Which part.
+        name: String,
+    },
+    /// The head of a section.
+    Section {
+        /// `start`, `part` and `end` of what takes several, `full` of what takes one.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+        /// Its name.
+        name: String,
+    },
+    /// The end of a section.
+    Footer {
+        /// Its number.
+        id: u32,
+    },
+    /// A command to the destination.
+    Command {
+        /// Which.
+        name: &'static str,
+    },
+    /// Guest memory: the body of a section.
+    Ram {
+        /// Pages with their bytes.
+        #[serde(serialize_with = "super::number::one")]
+        pages: u64,
+        /// Pages that are all the same byte.
+        #[serde(serialize_with = "super::number::one")]
+        zero_pages: u64,
+    },
+    /// The body of a section that is not read here.
+    Opaque,
+    /// A VFIO device: nothing yet, its set-up.
+    VfioSetup,
+    /// A VFIO device: bytes of its data.
+    VfioData {
+        /// Where they begin in the data.
+        #[serde(serialize_with = "super::number::one")]
+        offset: u64,
+    },
+    /// A VFIO device: what the guest had set up of it.
+    VfioConfig,
+    /// A VFIO device: the end of a section's body.
+    VfioEnd,
+    /// A VFIO device: its initial data were sent. Ends a section's body as well.
+    VfioInitialSent,
+    /// A VFIO device: its config may be loaded now. Ends a section's body as well.
+    VfioConfigReady,
+    /// The end of all sections.
+    QemuEnd,
+    /// The JSON that describes the sections.
+    Description,
+    /// What comes after the end.
+    Trailing,
+    /// The first bytes of one of several connections.
+    MultifdHello {
+        /// Which connection.
+        channel: u8,
+    },
+    /// A packet with pages.
+    MultifdPages {
+        /// Pages with their bytes.
+        pages: u32,
+        /// Pages of zeros.
+        zero_pages: u32,
+    },
+    /// A packet that keeps the connections in step.
+    MultifdSync,
+    /// A packet with bytes of a VFIO device.
+    MultifdData {
+        /// Its turn among those of the device, on all connections.
+        index: u32,
+    },
+    /// A packet with what the guest had set up of a VFIO device.
+    MultifdConfig {
+        /// Its turn among those of the device, on all connections.
+        index: u32,
+    },
     /// From here on the file cannot be read.
     Damage(Damage),
 }

@@ -104,6 +104,11 @@ pub(super) struct Recogniser {
 }
 
 impl Recogniser {
+    /// One that recognises nothing.
+    pub(super) fn deaf() -> Self {
+        Self { head: vec![0; HEAD], bytes: 0, records: None }
+    }
+
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let missing = HEAD - self.head.len();
