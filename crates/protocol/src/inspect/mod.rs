@@ -32,6 +32,7 @@
 
 mod damage;
 mod data;
+mod diff;
 mod number;
 mod outline;
 mod own;
@@ -40,6 +41,7 @@ mod qemu;
 
 pub use damage::Damage;
 pub use data::{Family, Recognised};
+pub use diff::{Difference, Fingerprint, Place, diff};
 pub use outline::{Ending, Format, ObjectOutline, Outline, PassportLine};
 pub use part::{Content, Part, Payload};
 pub use qemu::{Msix, PciConfig, QemuOutline, SectionOutline};

@@ -1,5 +1,6 @@
 //! The stream format: what is written can be read, by us and by others, and nothing else can.
 
+mod comparing;
 mod damage;
 mod document;
 mod golden;

@@ -1,0 +1,231 @@
+//! Where two files differ: by object or section, and by frame.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Content, ObjectOutline, Outline, Part, Visit};
+
+/// Most parts of a file that are remembered; 64 bytes each.
+const MOST_PARTS: u64 = 1 << 19;
+/// Most differences within one object.
+const MOST_FRAMES: usize = 8;
+
+/// Remembers of each part what tells it from others, for [`diff`]. Events, reports and what only keeps a connection alive
+/// are left out: they are of one run, and no two runs are alike.
+#[derive(Clone, Debug, Default)]
+pub struct Fingerprint {
+    groups: BTreeMap<Group, Vec<Place>>,
+    section: String,
+    parts: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Object(usize),
+    Section(String),
+}
+
+/// One piece of an object or section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Where its part begins in the file.
+    #[serde(serialize_with = "super::number::one")]
+    pub at: u64,
+    /// Where its bytes begin in the object, or in the section's bodies.
+    #[serde(serialize_with = "super::number::one")]
+    pub offset: u64,
+    /// How many bytes it has.
+    #[serde(serialize_with = "super::number::one")]
+    pub len: u64,
+    /// Their CRC32C.
+    pub checksum: u32,
+    /// Whether a segment ends with them.
+    pub segment_end: bool,
+}
+
+/// One difference between two files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// The object or section; absent where it is about the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// What differs, one sentence.
+    pub what: String,
+    /// The frame in the first file, by its turn among those of the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<usize>,
+    /// What the first file has there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<Place>,
+    /// What the second file has there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<Place>,
+}
+
+impl Visit for Fingerprint {
+    fn part(&mut self, part: Part) {
+        let group = match (&part.content, part.object) {
+            (Content::Section { name, .. }, _) => {
+                self.section.clone_from(name);
+                return;
+            }
+            (Content::Ram { .. } | Content::Opaque, _) => Group::Section(self.section.clone()),
+            (Content::MultifdPages { .. }, _) => Group::Section("pages".into()),
+            (_, Some(object)) if part.payload.is_some() => Group::Object(object),
+            _ => return,
+        };
+        let Some(payload) = part.payload else { return };
+        // The config has a place of its own, beside the data.
+        let group = match (part.content.clone(), group) {
+            (Content::ObjectEnd { .. }, _) => return,
+            (Content::VfioConfig, _) => Group::Section(format!("{}, config", self.section)),
+            (_, group) => group,
+        };
+        self.parts += 1;
+        if self.parts > MOST_PARTS {
+            return;
+        }
+        let places = self.groups.entry(group).or_default();
+        let offset = match part.content {
+            Content::Data { offset, .. } | Content::VfioData { offset } => offset,
+            _ => places.last().map_or(0, |last| last.offset.saturating_add(last.len)),
+        };
+        let segment_end = matches!(part.content, Content::Data { segment_end: true, .. });
+        places.push(Place { at: part.at, offset, len: payload.len, checksum: payload.checksum, segment_end });
+    }
+}
+
+/// Where two files differ: what they move, what is known of it, and which frames have other bytes. Files that were read
+/// with `()` or cut off at a bound have no frames to compare; that is said as a difference.
+pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -> Vec<Difference> {
+    let mut found = Found::default();
+    let ((one, one_print), (other, other_print)) = (first, second);
+    found.property(None, "format", Some(one.format), Some(other.format));
+    found.property(None, "mode", one.mode, other.mode);
+    found.property(None, "end", one.ending, other.ending);
+    found.property(None, "damage", one.damage.as_ref(), other.damage.as_ref());
+    let machine = |outline: &Outline| outline.qemu.as_ref().and_then(|qemu| qemu.machine.clone());
+    found.property(None, "machine", machine(one), machine(other));
+    for (place, object) in one.objects.iter().enumerate() {
+        let Some(there) = other.objects.iter().position(|there| there.id == object.id) else {
+            found.say(Some(&object.id), "only the first file has it");
+            continue;
+        };
+        found.object(object, &other.objects[there]);
+        let (mine, theirs) = (one_print.of(&Group::Object(place)), other_print.of(&Group::Object(there)));
+        found.frames(&object.id, mine, theirs, object.checksum.is_some() && same(object, &other.objects[there]));
+    }
+    for object in &other.objects {
+        if !one.objects.iter().any(|here| here.id == object.id) {
+            found.say(Some(&object.id), "only the second file has it");
+        }
+    }
+    let names = one_print.sections().chain(other_print.sections().filter(|name| !one_print.has(name)));
+    for name in names {
+        let group = Group::Section(name.into());
+        match (one_print.has(name), other_print.has(name)) {
+            (true, true) => found.frames(name, one_print.of(&group), other_print.of(&group), false),
+            (true, false) => found.say(Some(name), "only the first file has it"),
+            _ => found.say(Some(name), "only the second file has it"),
+        }
+    }
+    if one_print.parts > MOST_PARTS || other_print.parts > MOST_PARTS {
+        found.say(None, "there are more frames than are compared: what is beyond them is not known");
+    }
+    found.0
+}
+
+fn same(one: &ObjectOutline, other: &ObjectOutline) -> bool {
+    (one.bytes, one.checksum) == (other.bytes, other.checksum)
+}
+
+impl Fingerprint {
+    fn of(&self, group: &Group) -> &[Place] {
+        self.groups.get(group).map_or(&[], Vec::as_slice)
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().filter_map(|group| match group {
+            Group::Section(name) => Some(name.as_str()),
+            Group::Object(_) => None,
+        })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.groups.contains_key(&Group::Section(name.into()))
+    }
+}
+
+#[derive(Default)]
+struct Found(Vec<Difference>);
+
+impl Found {
+    fn say(&mut self, of: Option<&str>, what: impl Into<String>) {
+        let of = of.map(Into::into);
+        self.0.push(Difference { of, what: what.into(), frame: None, first: None, second: None });
+    }
+
+    fn property<T: PartialEq + Serialize>(&mut self, of: Option<&str>, name: &str, one: Option<T>, other: Option<T>) {
+        if one == other {
+            return;
+        }
+        let shown = |value: Option<T>| match value {
+            Some(value) => serde_json::to_string(&value).expect("plain data").trim_matches('"').to_owned(),
+            None => "none".into(),
+        };
+        self.say(of, format!("{name}: {} in the first file, {} in the second", shown(one), shown(other)));
+    }
+
+    fn object(&mut self, one: &ObjectOutline, other: &ObjectOutline) {
+        let of = Some(one.id.as_str());
+        self.property(of, "kind", Some(one.kind), Some(other.kind));
+        self.property(of, "protocol", one.protocol, other.protocol);
+        self.property(of, "capabilities", one.capabilities.as_ref(), other.capabilities.as_ref());
+        self.property(of, "iova", one.iova, other.iova);
+        self.property(of, "size", one.size, other.size);
+        self.property(of, "complete", Some(one.complete), Some(other.complete));
+        self.property(of, "config", one.config.as_ref(), other.config.as_ref());
+        let value = |object: &ObjectOutline, key: &str| {
+            object.passport.iter().find(|line| line.key == key).map(|line| line.value.clone())
+        };
+        let added = other.passport.iter().filter(|line| value(one, &line.key).is_none());
+        for line in one.passport.iter().chain(added) {
+            self.property(of, &format!("passport, {}", line.key), value(one, &line.key), value(other, &line.key));
+        }
+    }
+
+    /// Compares frame by frame while they are cut alike. `same`: the bytes are the same in all, however they are cut.
+    fn frames(&mut self, of: &str, one: &[Place], other: &[Place], same: bool) {
+        let mut told = 0;
+        for frame in 0..one.len().max(other.len()) {
+            let (first, second) = (one.get(frame).copied(), other.get(frame).copied());
+            let what = match (first, second) {
+                (Some(here), Some(there)) if (here.offset, here.len) != (there.offset, there.len) => Some(if same {
+                    "the same bytes, cut into other frames from here on"
+                } else {
+                    "cut into other frames from here on"
+                }),
+                (Some(here), Some(there)) if here.checksum != there.checksum => Some("other bytes"),
+                (Some(here), Some(there)) if here.segment_end != there.segment_end => {
+                    Some("a segment ends in one only")
+                }
+                (Some(_), None) => Some("the first file has more frames"),
+                (None, Some(_)) => Some("the second file has more frames"),
+                _ => None,
+            };
+            let Some(what) = what else { continue };
+            self.0.push(Difference { of: Some(of.into()), what: what.into(), frame: Some(frame), first, second });
+            told += 1;
+            let cut = what != "other bytes" && what != "a segment ends in one only";
+            if cut || told == MOST_FRAMES {
+                if told == MOST_FRAMES {
+                    self.say(Some(of), format!("no more than {MOST_FRAMES} differences are told"));
+                }
+                return;
+            }
+        }
+    }
+}
