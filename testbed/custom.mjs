@@ -7,8 +7,22 @@ import { digest, folder, run, testbed } from './cache.mjs'
 import { wholeSource } from './kernels.mjs'
 import { unpackOwn } from './packages.mjs'
 
-/** The kernels by name, and the files of `custom/` that each is made of, beside `allnoconfig`. */
-const recipes = { custom: ['fragment'], kasan: ['fragment', 'kasan'] }
+/**
+ * What KASAN looks at, beside our module: every access to memory by these parts of the kernel, whose memory our module
+ * shares. The rest is built without, which is several times as fast, to build and to run; its heap is watched all the same,
+ * so that what it frees twice is seen.
+ */
+const sanitized = ['drivers/vfio', 'drivers/iommu', 'drivers/iommu/iommufd', 'drivers/misc/lkdtm', 'fs/debugfs']
+
+/** The kernels by name: the files of `custom/` that each is made of, beside `allnoconfig`, and variables for its `make`. */
+const recipes = {
+  custom: { files: ['fragment'], variables: [] },
+  // Looked at for each file, in the folder where it lies.
+  kasan: {
+    files: ['fragment', 'kasan'],
+    variables: [`KASAN_SANITIZE=$(if $(filter ${sanitized.join(' ')},$(obj)),y,n)`],
+  },
+}
 
 /** Names that stand where others say `stock` or `hybrid`. */
 export const customs = Object.keys(recipes)
@@ -49,9 +63,10 @@ const dropped = (asked, config) => {
  * @param {string} name one of `customs`
  */
 export const custom = (generation, name) => {
-  const asked = recipes[name].map((file) => readFileSync(join(testbed, 'custom', file), 'utf8')).join('')
+  const recipe = recipes[name]
+  const asked = recipe.files.map((file) => readFileSync(join(testbed, 'custom', file), 'utf8')).join('')
   const { version, unpack } = wholeSource(generation)
-  const base = folder(`custom-${version}-${name}-${digest(asked)}`, (half) => {
+  const base = folder(`custom-${version}-${name}-${digest(asked, ...recipe.variables)}`, (half) => {
     unpack(half)
     const { variables, env } = tools()
     const make = (...args) => run('make', ['-s', `-j${cpus().length}`, ...variables, ...args], { cwd: half, env })
@@ -60,7 +75,7 @@ export const custom = (generation, name) => {
     const gone = dropped(asked, readFileSync(join(half, '.config'), 'utf8'))
     if (gone.length > 0)
       throw new Error(`linux ${version} cannot have ${gone.join(', ')} with what testbed/custom asks`)
-    make('bzImage', 'modules')
+    make(...recipe.variables, 'bzImage', 'modules')
     for (const part of superfluous) rmSync(join(half, part), { recursive: true, force: true })
     const objects = readdirSync(half, { recursive: true }).filter((path) => /\.(o|a)$|^vmlinux/.test(path))
     for (const path of objects) rmSync(join(half, path), { recursive: true, force: true })
