@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 
 use vfio_migration_device::kernel::tracker::{MappedLog, PageTable, Whose};
-use vfio_migration_protocol::{Bitmap, IovaRange, Tracker};
+use vfio_migration_protocol::{Bitmap, Errno, IovaRange, Tracker};
 use vfio_migration_uapi::iommufd;
 use vfio_migration_uapi::iommufd::AfterReport;
 use vfio_migration_uapi::layout::IoasIovaRange;
@@ -155,4 +155,26 @@ fn a_log_starts_empty_and_a_borrowed_one_is_left_running() {
     drop(log);
     // Writes can be marked only while the table tracks.
     assert!(!bench.write(table, range, 2).is_empty());
+}
+
+#[test]
+fn a_lent_table_is_read_and_nothing_is_unmapped_in_it() {
+    let Some(bench) = Bench::take() else { return };
+    let range = bench.map(0, 64);
+    let (table, _log) = bench.tracked(Whose::Ours);
+    let mut lent = MappedLog::new(PageTable::lent(bench.fd(), table), Whose::Ours);
+    let maps = lent.maps();
+    // Told of no mapping, it takes what it watches for one.
+    assert_eq!(lent.start(&[range], PAGE), Ok(PAGE));
+    for round in 0..10 {
+        let written = bench.write(table, range, 2 + round);
+        assert_eq!(report(&mut lent, range), written, "round {round}");
+        assert_eq!(report(&mut lent, range), BTreeSet::new());
+    }
+    let error = maps.unmap(range).expect_err("it is not ours");
+    assert_eq!(error.errno, Errno::EPERM);
+    // After an unmap that failed nothing is known; the memory is where it was.
+    assert_eq!(lent.report(range, &mut Bitmap::new(64)).map_err(|error| error.errno), Err(Errno::EIO));
+    lent.stop().expect("it stops");
+    assert_eq!(iommufd::unmap(bench.fd(), bench.ioas, range.iova, range.length), Ok(range.length));
 }
