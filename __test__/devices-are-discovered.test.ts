@@ -51,6 +51,7 @@ test('list --root: an aligned table, and with --json one object', async (t) => {
     ['GROUP', ['41', '7']],
     ['NODE', ['/dev/vfio/devices/vfio0', '/dev/vfio/devices/vfio11']],
     ['MIGRATION', ['likely', 'no']],
+    ['PROTOCOL', ['fsm', '-']],
     ['IN USE', ['no', 'no']],
   ] as const) {
     rows.forEach((row, at) => {
@@ -60,6 +61,20 @@ test('list --root: an aligned table, and with --json one object', async (t) => {
   const json = lastJson(await run('list', '--root', host.root, '--json'))
   t.true(json.ok)
   t.deepEqual(json.devices, JSON.parse(JSON.stringify(await listDevices(host))))
+})
+
+test('a device that can only have a migration region is named, with what it needs', async (t) => {
+  const host = await fakeHost(t)
+  await host.pci('0000:65:00.1', 'acme_vfio_pci', 41, 0)
+  t.is((await findDevice('0000:65:00.1', host)).protocol, undefined)
+  t.regex((await run('list', '--root', host.root)).stdout, /acme_vfio_pci .* unknown +unknown +unknown/)
+  await host.file('sys/kernel/debug/vfio/0000:65:00.1/other')
+  t.like(await findDevice('0000:65:00.1', host), { migration: 'unknown', protocol: 'region' })
+  t.regex((await run('list', '--root', host.root)).stdout, /acme_vfio_pci .* unknown +region \(experimental\)/)
+  const { findings } = await doctor('0000:65:00.1', host)
+  const finding = findings.find(({ code }) => code === 'region-only')
+  t.regex(finding?.what ?? '', /QEMU until 7\.2/)
+  t.regex(finding?.remedy ?? '', /probe vfio:0000:65:00\.1 --experimental-region/)
 })
 
 test('doctor() and doctor --root: a line for each reason, status 3 where it cannot be', async (t) => {

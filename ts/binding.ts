@@ -9,6 +9,8 @@ export declare class BindingDevice {
   get protocol(): string
   /** What the device's migration is capable of, besides stop-copy. */
   get capabilities(): Array<string>
+  /** Whether the device has a way from one state to another. Which states have ways to which depends on its protocol. */
+  hasWay(from: string, to: string): boolean
   /** What the device is and what its state needs from a destination. */
   get passport(): Array<BindingPassportEntry>
   /** The world around a software device, if it is one. */
@@ -25,7 +27,7 @@ export declare class BindingDevice {
   reset(): Promise<string | BindingError>
   /** Reads data into a buffer that nobody else reaches until the promise is settled. */
   read(into: Uint8Array): Promise<BindingFilled | BindingError>
-  /** Writes all of `data`, which is copied before this returns. */
+  /** Writes all of `data`, which is copied before this returns. A segment of a region device ends with it. */
   write(data: Uint8Array): Promise<undefined | BindingError>
   /** How much data pre-copy has left. */
   preCopyInfo(): Promise<BindingPreCopyInfo | BindingError>
@@ -258,7 +260,9 @@ export interface BindingFound {
   holders: Array<BindingHolder>
   /** `yes`, `likely`, `unknown` or `no`. */
   migration: string
-  /** Likewise. */
+  /** `fsm` or `region`; absent where nothing tells. */
+  protocol?: string
+  /** As `migration`. */
   p2p: string
   /** Likewise. */
   preCopy: string
@@ -340,6 +344,8 @@ export interface BindingOpenOptions {
   fresh?: boolean
   /** A log of dirty pages beside the device's own that may be used. */
   tracking?: BindingTracking
+  /** A device with a migration region is opened too, which is experimental. */
+  region?: BindingRegion
 }
 
 /** One line of a passport. */
@@ -368,6 +374,14 @@ export interface BindingRange {
   iova: bigint
   /** In bytes. */
   length: bigint
+}
+
+/** How a device with a migration region is driven. */
+export interface BindingRegion {
+  /** `thread`, `qemu` or `libvfio-user`. */
+  dialect: string
+  /** Whether a segment that is larger than the device's window is split. */
+  splitSegments: boolean
 }
 
 /** How a restore goes. */

@@ -13,24 +13,58 @@ const gone = (now: string) =>
     remedy: 'finish with the data before the device leaves the state',
   })
 
+type Controller = ReadableByteStreamController | ReadableStreamDefaultController<Uint8Array>
+
 /** @internal The data of a device that is being saved, from pre-copy to the end of stop-copy. */
 export class SavingData {
   readonly stream: ReadableStream<Uint8Array>
-  #controller: ReadableByteStreamController | undefined
+  #controller: Controller | undefined
   #over = false
 
   constructor(device: BindingDevice) {
-    this.stream = new ReadableStream({
-      type: 'bytes',
-      autoAllocateChunkSize: READ,
-      start: (controller) => {
-        this.#controller = controller
-      },
-      pull: (controller) => this.#pull(device, controller),
-      cancel: () => {
+    const start = (controller: Controller) => {
+      this.#controller = controller
+    }
+    const cancel = () => {
+      this.#over = true
+    }
+    if (device.protocol === 'region') {
+      this.stream = new ReadableStream<Uint8Array>(
+        { start, cancel, pull: (controller) => this.#pullSegment(device, controller) },
+        // Nothing is read before somebody wants it.
+        { highWaterMark: 0 },
+      )
+    } else {
+      this.stream = new ReadableStream({
+        type: 'bytes',
+        autoAllocateChunkSize: READ,
+        start,
+        cancel,
+        pull: (controller) => this.#pull(device, controller),
+      })
+    }
+  }
+
+  /** A region's data comes in segments, which a destination must get as they were: each is one chunk. */
+  async #pullSegment(device: BindingDevice, controller: ReadableStreamDefaultController<Uint8Array>) {
+    let segment = new Uint8Array(READ)
+    let filled = 0
+    while (!this.#over) {
+      if (filled === segment.length) {
+        const larger = new Uint8Array(2 * filled)
+        larger.set(segment)
+        segment = larger
+      }
+      const { len, then } = settle(await device.read(segment.subarray(filled)))
+      if (this.#over) return
+      filled += len
+      if (then === 'segment-end') return controller.enqueue(segment.subarray(0, filled))
+      if (then === 'end') {
         this.#over = true
-      },
-    })
+        return controller.close()
+      }
+      if (then === 'pause') await new Promise((resolve) => setTimeout(resolve, PAUSE))
+    }
   }
 
   async #pull(device: BindingDevice, controller: ReadableByteStreamController) {

@@ -36,7 +36,8 @@ export interface PassportEntry {
 interface Saving {
   /**
    * The device's data, from pre-copy or stop-copy to its end: one stream, the same object in every handle of the way
-   * pre-copy, pre-copy-p2p, stop-copy. It fails once the device leaves these states.
+   * pre-copy, pre-copy-p2p, stop-copy. It fails once the device leaves these states. Each chunk of a device with a
+   * migration region is one of its segments, as large as that is.
    */
   readonly data: ReadableStream<Uint8Array>
 }
@@ -49,7 +50,10 @@ interface PreCopying extends Saving {
   estimate(): Promise<PreCopyInfo>
 }
 interface Loading {
-  /** Takes the device's data. A write resolves once the device has taken all of the chunk; the chunk is copied first. */
+  /**
+   * Takes the device's data. A write resolves once the device has taken all of the chunk; the chunk is copied first. A
+   * device with a migration region takes one segment a chunk, and wants the segments that the source gave.
+   */
   readonly data: WritableStream<Uint8Array>
 }
 
@@ -117,7 +121,8 @@ export interface DeviceCore<S extends SeenState, in C extends Capability> extend
   /**
    * Moves the device and returns the handle for the new state; this handle is spent. If it fails, this handle is spent
    * as well, and `error.details.device` is a live one in the state that the device says it is in now. What the table
-   * of arcs has no way for is refused at once and spends nothing.
+   * of arcs has no way for is refused at once and spends nothing; so is what the dialect of a migration region has none
+   * for. States are the same for both protocols, and so is what the types allow.
    *
    * A signal is looked at before the device is asked; a change of state that has begun cannot be taken back.
    *
@@ -402,6 +407,11 @@ class Handle {
           remedy: `test device.supports('${missing[0]}') first`,
         },
       )
+    }
+    if (!this.#native().hasWay(this.state, target)) {
+      throw new VfioError('ERR_VFIO_UNSUPPORTED', `${this.address} has no way from ${this.state} to ${target}`, {
+        remedy: 'go by running: what a migration region is asked for depends on its dialect',
+      })
     }
   }
 }

@@ -48,6 +48,11 @@ export interface FoundDevice {
   /** Who has, as far as it can be seen. */
   readonly holders: readonly Holder[]
   readonly migration: Support
+  /**
+   * The protocol by which it is migrated if it can be; absent where nothing tells, and where it cannot be. A device with a
+   * `region` (v1) is opened only for who asks for it: `experimentalRegion` of `openDevice`.
+   */
+  readonly protocol?: 'region' | 'fsm'
   /** The P2P states, which a group of several devices needs. */
   readonly p2p: Support
   /** Whether it can be moved while it runs. */

@@ -43,7 +43,14 @@ export {
   type VfioErrorDetails,
 } from './errors.ts'
 export { toJson } from './json.ts'
-export { type Descriptors, type LentTracking, type OpenOptions, openDevice } from './open.ts'
+export {
+  type Descriptors,
+  type Dialect,
+  type LentTracking,
+  type OpenOptions,
+  openDevice,
+  type RegionOptions,
+} from './open.ts'
 export { type Probe, type ProbeOptions, probe } from './probe.ts'
 export type * from './session/events.ts'
 export type { Address, Duplex, PlaceOptions, Sink, Source } from './session/place.ts'

@@ -8,7 +8,7 @@ import type { BindingGuestMemory, BindingModel } from './binding.ts'
 import { type Device, OpenDevice } from './device.ts'
 import { usage } from './errors.ts'
 import { native, settle } from './native.ts'
-import type { OpenOptions } from './open.ts'
+import { nativeOptions, type OpenOptions } from './open.ts'
 import type { SeenState } from './states.ts'
 
 const PAGE = 4096n
@@ -159,7 +159,7 @@ export const openModel = async (
 ): Promise<{ readonly device: Device; readonly model: Model }> => {
   if (typeof address !== 'string') throw usage(`an address is a text, not ${typeof address}`)
   const memory = options.memory && GuestMemory.nativeOf(options.memory)
-  const device = settle(await native().openDevice(address, memory))
+  const device = settle(await native().openDevice(address, memory, nativeOptions(options)))
   const model = device.model
   if (model === null) throw usage(`${address} is no software device`)
   const opened = new OpenDevice(device, address, options.id)

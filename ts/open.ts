@@ -19,6 +19,30 @@ export interface OpenOptions {
    * started, stopped or read without it. @default nothing
    */
   readonly tracking?: LentTracking
+  /**
+   * A device with a migration region (protocol v1) is opened too, and driven like this. **Experimental**: no driver in
+   * Linux ever had such a region, and what devices make of its text differs. Devices that speak fsm do not mind it.
+   *
+   * @default such a device is refused
+   */
+  readonly experimentalRegion?: RegionOptions
+}
+
+/**
+ * Whose reading of the region's text a device follows: the thread's as it was clarified last, what QEMU until 7.2 does and
+ * no more, or libvfio-user's server's.
+ */
+export type Dialect = 'thread' | 'qemu' | 'libvfio-user'
+
+/** How a device with a migration region is driven. */
+export interface RegionOptions {
+  /** The device's dialect. A software device says its own. @default 'thread' */
+  readonly dialect?: Dialect
+  /**
+   * In a restore, a segment that is larger than the device's window is split, as QEMU until 7.2 did it; not every device
+   * puts up with that. @default false: it is an error
+   */
+  readonly splitSegments?: boolean
 }
 
 /**
@@ -51,7 +75,7 @@ export interface Descriptors {
  * | `fd:unix:PATH`, `pidfd:PID:N`, `fd:N` | one that another program, or this one, has open |
  *
  * @throws VfioError `ERR_VFIO_UNSUPPORTED` for an address of a kind that is not served and for a device without migration,
- * `ERR_VFIO_USAGE` for what makes no sense, `ERR_VFIO_HOST` where the host lacks it or does not permit it,
+ * `ERR_VFIO_USAGE` for what makes no sense and for a device with a migration region that nobody asked for, `ERR_VFIO_HOST` where the host lacks it or does not permit it,
  * `ERR_VFIO_DEVICE_FAILED`, `ERR_VFIO_PLATFORM` where there is no addon
  *
  * @example
@@ -71,8 +95,16 @@ export const openDevice = async (from: string | Descriptors, options: OpenOption
   return open.handle(settle(await device.state()) as SeenState) as Device
 }
 
-const opened = (from: string | Descriptors, { toSave = false, fresh = false, tracking }: OpenOptions) => {
-  const options = { toSave, fresh, ...(tracking === undefined ? {} : { tracking: lent(tracking) }) }
+/** @internal The options as the addon takes them. */
+export const nativeOptions = ({ toSave = false, fresh = false, tracking, experimentalRegion }: OpenOptions) => ({
+  toSave,
+  fresh,
+  ...(tracking === undefined ? {} : { tracking: lent(tracking) }),
+  ...(experimentalRegion === undefined ? {} : { region: region(experimentalRegion) }),
+})
+
+const opened = (from: string | Descriptors, how: OpenOptions) => {
+  const options = nativeOptions(how)
   if (typeof from === 'string') return native().openDevice(from, undefined, options)
   if (typeof from !== 'object' || from === null) {
     throw usage(`a device is opened by an address or by descriptors, not by ${from === null ? 'null' : typeof from}`)
@@ -99,4 +131,12 @@ const lent = (tracking: LentTracking) => {
     ...(pageTable === undefined ? {} : { pageTable }),
     ...(started === undefined ? {} : { started: BigInt(started) }),
   }
+}
+
+const region = (options: RegionOptions) => {
+  if (typeof options !== 'object' || options === null) {
+    throw usage(`experimentalRegion is an object, {} at least, not ${options === null ? 'null' : typeof options}`)
+  }
+  const { dialect = 'thread', splitSegments = false } = options
+  return { dialect: String(dialect), splitSegments: Boolean(splitSegments) }
 }

@@ -1,7 +1,7 @@
 import type { AnyDevice, Holding, PassportEntry } from './device.ts'
 import { type FoundDevice, findDevice, type HostOptions } from './discovery.ts'
 import { VfioError } from './errors.ts'
-import { openDevice } from './open.ts'
+import { type OpenOptions, openDevice } from './open.ts'
 import type { Capability, SeenState } from './states.ts'
 
 /** What an open device says of itself. */
@@ -29,6 +29,8 @@ export interface ProbeOptions extends HostOptions {
    * leaves the device alone. Not called for a device that is not the kernel's or that somebody else opened.
    */
   readonly beforeOpening?: (found: FoundDevice) => void | Promise<void>
+  /** As in {@link OpenOptions}. */
+  readonly experimentalRegion?: OpenOptions['experimentalRegion']
 }
 
 /** Schemes of devices that the kernel has and that are opened here. */
@@ -46,13 +48,14 @@ const OPENED_HERE = /^(?:vfio|mdev|cdev):/
  * console.log(protocol, capabilities) // fsm [ 'pre-copy' ]
  * ```
  */
-export const probe = async (address: string, { beforeOpening, ...host }: ProbeOptions = {}): Promise<Probe> => {
+export const probe = async (address: string, options: ProbeOptions = {}): Promise<Probe> => {
+  const { beforeOpening, experimentalRegion, ...host } = options
   const found = OPENED_HERE.test(address) ? await findDevice(address, host) : undefined
   if (found) {
     refuseIfUsed(found)
     await beforeOpening?.(found)
   }
-  const device: AnyDevice = await openDevice(address)
+  const device: AnyDevice = await openDevice(address, experimentalRegion === undefined ? {} : { experimentalRegion })
   try {
     const { protocol, state, capabilities, passport, holding } = device
     const dataSize = await device.dataSize()

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import type { Device } from '../device.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
 import { toJson } from '../json.ts'
-import { type OpenOptions, openDevice } from '../open.ts'
+import { type Dialect, type OpenOptions, openDevice } from '../open.ts'
 import type { SessionEvent } from '../session/events.ts'
 import type { Summary } from '../session/report.ts'
 import type { Arguments } from './arguments.ts'
@@ -22,6 +22,18 @@ export interface End extends Cancellable {
 const device = (operand: string): { readonly id?: string; readonly address: string } => {
   const [, id, address] = /^([^:=]+)=(.*)$/s.exec(operand) ?? []
   return id === undefined || address === undefined ? { address: operand } : { id, address }
+}
+
+/** What the options say about devices with a migration region. */
+export const regionOf = (values: Arguments['values']): Pick<OpenOptions, 'experimentalRegion'> => {
+  const dialect = values.get('dialect') as Dialect | undefined
+  const splitSegments = values.has('split-segments')
+  if (values.has('experimental-region'))
+    return { experimentalRegion: { ...(dialect === undefined ? {} : { dialect }), splitSegments } }
+  if (dialect === undefined && !splitSegments) return {}
+  throw usage(`--${dialect === undefined ? 'split-segments' : 'dialect'} is about migration regions`, {
+    remedy: 'give --experimental-region as well',
+  })
 }
 
 /** Opens all devices, or none. */

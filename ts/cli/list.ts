@@ -5,7 +5,18 @@ import { status } from './exit.ts'
 import { Output } from './output.ts'
 import { table } from './table.ts'
 
-const title = ['ADDRESS', 'DRIVER', 'GROUP', 'NODE', 'MIGRATION', 'P2P', 'PRE-COPY', 'DIRTY-TRACKING', 'IN USE']
+const title = [
+  'ADDRESS',
+  'DRIVER',
+  'GROUP',
+  'NODE',
+  'MIGRATION',
+  'PROTOCOL',
+  'P2P',
+  'PRE-COPY',
+  'DIRTY-TRACKING',
+  'IN USE',
+]
 
 /** Where the options say that the host is. */
 export const hostOptions = (values: Arguments['values']): HostOptions => {
@@ -24,12 +35,19 @@ const groupOf = ({ name, group }: FoundDevice) => {
 const usedBy = ({ inUse, holders }: FoundDevice) =>
   inUse === 'yes' ? holders.map(({ command, pid }) => `${command} (pid ${pid})`).join(', ') : inUse
 
+/** A region is moved only with --experimental-region. */
+const protocolOf = ({ migration, protocol }: FoundDevice) => {
+  if (migration === 'no') return '-'
+  return protocol === 'region' ? 'region (experimental)' : (protocol ?? 'unknown')
+}
+
 const row = (found: FoundDevice) => [
   found.address,
   found.driver ?? '-',
   groupOf(found),
   found.cdev ?? found.group?.node ?? '-',
   found.migration,
+  protocolOf(found),
   found.p2p,
   found.preCopy,
   found.dirtyTracking,

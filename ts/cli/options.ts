@@ -41,7 +41,18 @@ const host: Option = {
   help: "where the host's sys, dev and proc are (/), for a container that sees them elsewhere",
 }
 
+const region: readonly Option[] = [
+  { name: 'experimental-region', help: 'take devices with a migration region (protocol v1) too' },
+  {
+    name: 'dialect',
+    value: 'NAME',
+    choices: ['thread', 'qemu', 'libvfio-user'],
+    help: 'what migration regions speak: thread (default), qemu or libvfio-user',
+  },
+]
+
 const both: readonly Option[] = [
+  ...region,
   { name: 'report', value: 'FILE', help: 'write the report of the run to a file, as JSON' },
   { name: 'timeout', value: 'TIME', help: 'deadline of every wait (30s)' },
   { name: 'insecure', help: 'allow tcp: beyond this machine, unencrypted as it is' },
@@ -105,6 +116,7 @@ const restore: Command = {
       value: 'CMD',
       help: 'then run CMD, which gets each device at the socket $VFIO_MIGRATION_SOCKETS/NAME',
     },
+    { name: 'split-segments', help: "split what is larger than a region's window, if its device bears that" },
     ...both,
     ...output,
   ],
@@ -141,7 +153,7 @@ const probe: Command = {
   name: 'probe',
   operands: 'DEVICE',
   help: 'open a device, say what it is capable of, and close it; never one in use',
-  options: report,
+  options: [...region, ...report],
 }
 
 const doctor: Command = {

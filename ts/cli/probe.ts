@@ -1,6 +1,7 @@
 import { usage } from '../errors.ts'
 import { type Probe, probe } from '../probe.ts'
 import type { Arguments } from './arguments.ts'
+import { regionOf } from './end.ts'
 import { status } from './exit.ts'
 import { Output } from './output.ts'
 import { bytes } from './quantity.ts'
@@ -9,7 +10,10 @@ import { table } from './table.ts'
 const lines = ({ address, protocol, state, capabilities, dataSize, passport, holding }: Probe) =>
   table([
     ['address', address],
-    ['protocol', protocol],
+    [
+      'protocol',
+      protocol === 'region' ? 'region (v1), experimental: QEMU until 7.2 moves it, later ones do not' : protocol,
+    ],
     ['state', state],
     ['capable of', ['stop-copy', ...capabilities].join(', ')],
     ['data', dataSize === undefined ? 'unknown' : bytes(dataSize)],
@@ -25,6 +29,7 @@ export const runProbe = async ({ operands, values }: Arguments): Promise<number>
   if (address === undefined || more.length > 0) throw usage('probe takes one device, such as vfio:0000:65:00.1')
   const output = new Output(values)
   const probed = await probe(address, {
+    ...regionOf(values),
     beforeOpening({ name, resetByOpening }) {
       if (resetByOpening) output.note(`vfio-migration: opening ${name} resets it`)
     },

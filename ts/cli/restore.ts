@@ -2,7 +2,7 @@ import { usage } from '../errors.ts'
 import type { Summary } from '../session/report.ts'
 import { type RestoreOptions, restore } from '../session/restore.ts'
 import type { Arguments } from './arguments.ts'
-import { commonOptions, follow, openDevices, required } from './end.ts'
+import { commonOptions, follow, openDevices, regionOf, required } from './end.ts'
 import { keepingOf } from './keep.ts'
 import { Output } from './output.ts'
 
@@ -20,7 +20,7 @@ export const runRestore = async (args: Arguments): Promise<number> => {
   }
   const keeping = keepingOf(args, where)
   const output = new Output(args.values)
-  const devices = await openDevices(args.operands)
+  const devices = await openDevices(args.operands, regionOf(args.values))
   try {
     keeping.check(devices)
     const session = await restore(devices, options)

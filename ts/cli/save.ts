@@ -1,7 +1,7 @@
 import { usage } from '../errors.ts'
 import { type SaveOptions, save } from '../session/save.ts'
 import type { Arguments } from './arguments.ts'
-import { commonOptions, follow, openDevices, required } from './end.ts'
+import { commonOptions, follow, openDevices, regionOf, required } from './end.ts'
 import { Output } from './output.ts'
 import { parseBytes, parseTime } from './quantity.ts'
 
@@ -29,7 +29,11 @@ export const runSave = async (args: Arguments): Promise<number> => {
     throw usage('binary data is not written to a terminal: redirect standard output, or use --to PATH')
   }
   const output = new Output(args.values, where === '-')
-  const devices = await openDevices(args.operands, { toSave: true, fresh: args.values.has('fresh') })
+  const devices = await openDevices(args.operands, {
+    toSave: true,
+    fresh: args.values.has('fresh'),
+    ...regionOf(args.values),
+  })
   try {
     const session = await save(devices, options)
     // Its end is waited for below.

@@ -5,6 +5,7 @@ mod fake_host;
 
 use fake_host::{FakeHost, MDEV};
 use vfio_migration_device::discovery::{DRIVERS, FindError, Found, Holder, InUse, Support, find, list, place};
+use vfio_migration_protocol::Protocol;
 
 fn find_one(host: &FakeHost, name: &str) -> Found {
     find(&host.host(), &place(name).unwrap()).unwrap()
@@ -44,11 +45,12 @@ fn a_driver_that_nobody_knows_is_unknown_and_debugfs_knows_better() {
         (unknown.migration, unknown.p2p, unknown.pre_copy),
         (Support::Unknown, Support::Unknown, Support::Unknown)
     );
+    assert_eq!(unknown.protocol, None);
 
     // A kernel without the file of features.
     host.file("sys/kernel/debug/vfio/0000:65:00.1/migration/state", "RUNNING\n");
     let able = find_one(&host, "vfio:0000:65:00.1");
-    assert_eq!((able.migration, able.p2p), (Support::Yes, Support::Unknown));
+    assert_eq!((able.migration, able.protocol, able.p2p), (Support::Yes, Some(Protocol::Fsm), Support::Unknown));
 
     host.file("sys/kernel/debug/vfio/0000:65:00.1/migration/features", "stop-copy\npre-copy\ndirty-tracking\n");
     let known = find_one(&host, "vfio:0000:65:00.1");
@@ -57,9 +59,18 @@ fn a_driver_that_nobody_knows_is_unknown_and_debugfs_knows_better() {
 
     // The driver's table says likely; a folder without migration is sure that this one is not.
     host.pci("0000:65:00.2", Some("mlx5_vfio_pci"), 42, 1);
-    assert_eq!(find_one(&host, "vfio:0000:65:00.2").migration, Support::Likely);
+    let migrates = |name: &str| {
+        let found = find_one(&host, name);
+        (found.migration, found.protocol)
+    };
+    assert_eq!(migrates("vfio:0000:65:00.2"), (Support::Likely, Some(Protocol::Fsm)));
     host.file("sys/kernel/debug/vfio/0000:65:00.2/other", "");
-    assert_eq!(find_one(&host, "vfio:0000:65:00.2").migration, Support::No);
+    assert_eq!(migrates("vfio:0000:65:00.2"), (Support::No, None));
+
+    // Of a driver that nobody knows it says only that there is no fsm.
+    host.pci("0000:65:00.3", Some("acme_vfio_pci"), 43, 2);
+    host.file("sys/kernel/debug/vfio/0000:65:00.3/other", "");
+    assert_eq!(migrates("vfio:0000:65:00.3"), (Support::Unknown, Some(Protocol::Region)));
 }
 
 #[test]

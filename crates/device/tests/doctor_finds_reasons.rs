@@ -113,6 +113,10 @@ fn a_driver_without_migration_and_one_that_nobody_knows() {
     host.pci("0000:65:00.2", Some("acme_vfio_pci"), 42, 1);
     let unknown = diagnose(&host, "vfio:0000:65:00.2");
     assert!(unknown.able && finding(&unknown, "migration-unknown").remedy.contains("probe vfio:0000:65:00.2"));
+    // The kernel knows of no fsm: a region is all that it can have.
+    host.file("sys/kernel/debug/vfio/0000:65:00.2/other", "");
+    let region = diagnose(&host, "vfio:0000:65:00.2");
+    assert!(region.able && finding(&region, "region-only").remedy.contains("00.2 --experimental-region"));
     // Of all devices one will do.
     assert!(doctor(&host.host(), None).unwrap().able);
 }

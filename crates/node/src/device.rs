@@ -9,7 +9,7 @@ use napi_derive::napi;
 use vfio_migration::device::kernel::{Holding, Offer};
 use vfio_migration::device::{ModelHandle, Opened};
 use vfio_migration::protocol::{Protocol, Then};
-use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Tracker};
+use vfio_migration::{CallError, Capabilities, Code, Device, Error, State, Table, Tracker};
 
 use crate::error::{BindingError, call_failed, closed};
 use crate::model::BindingModel;
@@ -57,6 +57,7 @@ pub struct BindingDevice {
     address: String,
     protocol: &'static str,
     capabilities: Capabilities,
+    table: Table,
     passport: Vec<BindingPassportEntry>,
     model: Option<ModelHandle>,
     holding: Option<Holding>,
@@ -85,6 +86,13 @@ impl BindingDevice {
             (Capabilities::DIRTY_TRACKING, "dirty-tracking"),
         ];
         named.into_iter().filter(|(one, _)| self.capabilities.has(*one)).map(|(_, name)| name).collect()
+    }
+
+    /// Whether the device has a way from one state to another. Which states have ways to which depends on its protocol.
+    #[napi(catch_unwind)]
+    pub fn has_way(&self, from: String, to: String) -> bool {
+        let states = from.parse::<State>().ok().zip(to.parse::<State>().ok());
+        states.is_some_and(|(from, to)| self.table.path(from, to).is_ok())
     }
 
     /// What the device is and what its state needs from a destination.
@@ -165,7 +173,7 @@ impl BindingDevice {
         Ok(promise)
     }
 
-    /// Writes all of `data`, which is copied before this returns.
+    /// Writes all of `data`, which is copied before this returns. A segment of a region device ends with it.
     #[napi(catch_unwind, ts_return_type = "Promise<undefined | BindingError>")]
     pub fn write<'env>(&self, env: &'env Env, data: &[u8]) -> napi::Result<Object<'env>> {
         count_buffer();
@@ -173,7 +181,7 @@ impl BindingDevice {
         self.ask(env, move |device| {
             let mut rest = &data[..];
             while !rest.is_empty() {
-                let taken = device.write(rest, false).map_err(|error| failed("cannot write data", &error, device))?;
+                let taken = device.write(rest, true).map_err(|error| failed("cannot write data", &error, device))?;
                 rest = rest.get(taken.max(1)..).unwrap_or_default();
             }
             Ok(())
@@ -226,19 +234,16 @@ impl BindingDevice {
     /// On JavaScript's thread.
     pub(crate) fn new(env: Env, address: String, opened: Opened) -> Result<Self, Error> {
         let Opened { device, trackers, model, kernel: holding } = opened;
-        let capabilities = device.capabilities();
+        let (capabilities, table) = (device.capabilities(), device.table());
         let passport = device.passport().entries().iter().map(|entry| BindingPassportEntry {
             key: entry.key.clone(),
             value: entry.value.clone(),
             needed: entry.needed,
         });
         let passport = passport.collect();
-        let protocol = match device.protocol() {
-            Protocol::Region => "region",
-            Protocol::Fsm => "fsm",
-        };
+        let protocol = protocol_name(device.protocol());
         let worker = Worker::start(env, "vfio-device", Whole { device, trackers, tracked: false })?;
-        Ok(Self { worker, address, protocol, capabilities, passport, model, holding })
+        Ok(Self { worker, address, protocol, capabilities, table, passport, model, holding })
     }
 
     /// Lends the device to a session, after the calls before this one; calls after it wait until it is back.
@@ -252,6 +257,13 @@ impl BindingDevice {
     /// The device's thread.
     pub(crate) const fn worker(&self) -> &Arc<Worker<Whole>> {
         &self.worker
+    }
+}
+
+pub(crate) const fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Region => "region",
+        Protocol::Fsm => "fsm",
     }
 }
 

@@ -7,6 +7,7 @@ use vfio_migration::device::discovery::{self, Diagnosis, FindError, Finding, Fou
 use vfio_migration::device::sysfs::Host;
 use vfio_migration::{Code, Error};
 
+use crate::device::protocol_name;
 use crate::promise::elsewhere;
 
 /// A device that was seen and not opened.
@@ -34,7 +35,9 @@ pub struct BindingFound {
     pub holders: Vec<BindingHolder>,
     /// `yes`, `likely`, `unknown` or `no`.
     pub migration: String,
-    /// Likewise.
+    /// `fsm` or `region`; absent where nothing tells.
+    pub protocol: Option<String>,
+    /// As `migration`.
     #[napi(js_name = "p2p")]
     pub p2p: String,
     /// Likewise.
@@ -158,6 +161,7 @@ impl From<Found> for BindingFound {
             in_use: in_use.into(),
             holders: holders.into_iter().map(BindingHolder::from).collect(),
             migration: found.migration.to_string(),
+            protocol: found.protocol.map(|protocol| protocol_name(protocol).into()),
             p2p: found.p2p.to_string(),
             pre_copy: found.pre_copy.to_string(),
             dirty_tracking: found.dirty_tracking.to_string(),

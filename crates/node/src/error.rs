@@ -50,14 +50,12 @@ pub(crate) fn not_opened(error: &OpenError) -> Error {
         Fault::Device => Code::DeviceFailed,
         Fault::Platform => Code::Platform,
     };
-    match error {
-        OpenError::Kernel(KernelError { what, remedy, errno, .. }) => {
-            let mut failed = Error::new(code, what);
-            (failed.remedy, failed.errno) = (Some(remedy.clone()), *errno);
-            failed
-        }
-        _ => Error::new(code, error.to_string()),
+    let mut failed = Error::new(code, error.what());
+    failed.remedy = error.remedy().map(str::to_owned);
+    if let OpenError::Kernel(KernelError { errno, .. }) = error {
+        failed.errno = *errno;
     }
+    failed
 }
 
 /// The handle is used after it was closed.

@@ -6,9 +6,11 @@ use std::thread;
 use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
-use vfio_migration::Error;
 use vfio_migration::device::kernel::{self, Holding, Offer};
-use vfio_migration::device::{Address, KernelError, Lent, OpenOptions, Opened, Place};
+use vfio_migration::device::{Address, KernelError, Lent, OpenOptions, Opened, Place, RegionOptions};
+use vfio_migration::protocol::region::Oversized;
+use vfio_migration::protocol::state::Dialect;
+use vfio_migration::{Code, Error};
 
 use crate::descriptor;
 use crate::device::BindingDevice;
@@ -52,6 +54,17 @@ pub struct BindingOpenOptions {
     pub fresh: Option<bool>,
     /// A log of dirty pages beside the device's own that may be used.
     pub tracking: Option<BindingTracking>,
+    /// A device with a migration region is opened too, which is experimental.
+    pub region: Option<BindingRegion>,
+}
+
+/// How a device with a migration region is driven.
+#[napi(object, object_to_js = false)]
+pub struct BindingRegion {
+    /// `thread`, `qemu` or `libvfio-user`.
+    pub dialect: String,
+    /// Whether a segment that is larger than the device's window is split.
+    pub split_segments: bool,
 }
 
 /// A log of dirty pages that the caller lends.
@@ -71,9 +84,10 @@ pub fn open_device<'env>(
     memory: Option<&BindingGuestMemory>,
     options: Option<BindingOpenOptions>,
 ) -> napi::Result<Object<'env>> {
-    let options = OpenOptions { memory: memory.map(BindingGuestMemory::share), ..options.unwrap_or_default().into() };
+    let memory = memory.map(BindingGuestMemory::share);
     // On JavaScript's thread: it may close its descriptor as soon as this returns.
-    let named = named(&address, options);
+    let options = OpenOptions::try_from(options.unwrap_or_default());
+    let named = options.and_then(|options| named(&address, OpenOptions { memory, ..options }));
     opened_elsewhere(env, move || {
         let (address, options) = named?;
         let opened = address.open(options).map_err(|error| not_opened(&error))?;
@@ -90,13 +104,13 @@ pub fn open_descriptors(
     device: Option<String>,
     options: BindingOpenOptions,
 ) -> napi::Result<Object<'_>> {
-    let options = options.into();
+    let options = OpenOptions::try_from(options);
     let copies = descriptor::copy(fd).and_then(|device| {
         let beside: Result<Vec<_>, _> = beside.into_iter().map(descriptor::copy).collect();
         Ok((device, beside?))
     });
     opened_elsewhere(env, move || {
-        let (copy, beside) = copies?;
+        let ((copy, beside), options) = (copies?, options?);
         let failed = |error: KernelError| not_opened(&error.into());
         let place = device.map(|place| place.parse::<Place>()).transpose().map_err(failed)?;
         Ok((format!("fd:{fd}"), kernel::take_with(copy, beside, place.as_ref(), &options).map_err(failed)?))
@@ -134,14 +148,31 @@ impl BindingOffer {
     }
 }
 
-impl From<BindingOpenOptions> for OpenOptions {
-    fn from(BindingOpenOptions { to_save, fresh, tracking }: BindingOpenOptions) -> Self {
-        Self {
+impl TryFrom<BindingOpenOptions> for OpenOptions {
+    type Error = Error;
+
+    fn try_from(options: BindingOpenOptions) -> Result<Self, Error> {
+        let BindingOpenOptions { to_save, fresh, tracking, region } = options;
+        Ok(Self {
             to_save: to_save.unwrap_or(false),
             fresh: fresh.unwrap_or(false),
             lent: tracking.map(Lent::from),
+            region: region.map(RegionOptions::try_from).transpose()?,
             ..Self::default()
-        }
+        })
+    }
+}
+
+impl TryFrom<BindingRegion> for RegionOptions {
+    type Error = Error;
+
+    fn try_from(BindingRegion { dialect, split_segments }: BindingRegion) -> Result<Self, Error> {
+        let dialect = dialect.parse().map_err(|_| {
+            let known = Dialect::ALL.map(|dialect| dialect.to_string()).join(", ");
+            Error::new(Code::Usage, format!("'{dialect}' is no dialect of the migration region: there are {known}"))
+        })?;
+        let oversized = if split_segments { Oversized::Split } else { Oversized::Refuse };
+        Ok(Self { dialect, oversized, ..Self::default() })
     }
 }
 

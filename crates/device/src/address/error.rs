@@ -67,6 +67,26 @@ impl OpenError {
     }
 }
 
+impl OpenError {
+    /// What to do about it, where the message does not say so in passing: one sentence without a full stop.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Experimental(_) => Some(EXPERIMENTAL_REMEDY),
+            Self::Kernel(error) => Some(&error.remedy),
+            _ => None,
+        }
+    }
+
+    /// What came of it, without the [`remedy`](Self::remedy).
+    pub fn what(&self) -> String {
+        match self {
+            Self::Experimental(address) => experimental(address),
+            Self::Kernel(error) => error.what.clone(),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl KernelError {
     pub(crate) fn new(fault: Fault, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { fault, what: what.into(), remedy: remedy.into(), errno: None }
@@ -95,7 +115,7 @@ impl fmt::Display for OpenError {
             Self::NotYet(scheme) => write!(f, "devices of the scheme '{scheme}' are not supported yet: {THERE_ARE}"),
             Self::Settings(error) => write!(f, "the address of a model is wrong: {error}"),
             Self::Thread(_) => f.write_str("no thread could be started for the model"),
-            Self::Experimental(address) => write!(f, "{}: {EXPERIMENTAL_REMEDY}", experimental(address)),
+            Self::Experimental(_) => write!(f, "{}: {EXPERIMENTAL_REMEDY}", self.what()),
             Self::Region(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),
         }
@@ -110,8 +130,9 @@ pub(crate) fn experimental(device: &str) -> String {
     )
 }
 
+/// For Rust, for TypeScript and for the command line.
 pub(crate) const EXPERIMENTAL_REMEDY: &str =
-    "a Rust program can ask for it with `OpenOptions::region`, if it knows which dialect the device speaks";
+    "ask for it if you know its dialect: `OpenOptions::region`, `experimentalRegion`, --experimental-region";
 
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! What is wrong with one device.
 
+use vfio_migration_protocol::Protocol;
+
 use super::host::{CAP_SYS_RAWIO, has_capability};
 use super::kernel::Kernel;
 use super::node::may_open;
@@ -111,6 +113,14 @@ fn migration(
                 }
             };
             return add("no-migration", true, format!("{driver} cannot migrate {name}"), remedy);
+        }
+        Support::Unknown if found.protocol == Some(Protocol::Region) => {
+            let what = format!(
+                "{driver} does not speak fsm: it can migrate {name} only if that has a migration region (protocol v1), \
+                 which is experimental here and known to QEMU until 7.2 only"
+            );
+            let remedy = format!("run vfio-migration probe {} --experimental-region", found.address);
+            add("region-only", false, what, remedy);
         }
         Support::Unknown => {
             let what = format!("it cannot be seen from outside whether {driver} can migrate {name}");

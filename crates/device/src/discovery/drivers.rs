@@ -19,7 +19,7 @@ pub struct Driver {
     pub source: &'static str,
 }
 
-/// Every driver that is known. What depends on the firmware or on the driver's build is [`Support::Unknown`].
+/// Every driver that is known; those that migrate speak fsm. What depends on the firmware or on the driver's build is [`Support::Unknown`].
 pub const DRIVERS: &[Driver] = &[
     driver_of(
         "mlx5_vfio_pci",

@@ -1,6 +1,8 @@
 use core::fmt;
 use std::fs;
 
+use vfio_migration_protocol::Protocol;
+
 use super::{Driver, InUse, driver, holders::Holders, kernel::Kernel};
 use crate::address::{KernelError, Place};
 use crate::sysfs::{Host, SysDevice};
@@ -41,6 +43,9 @@ pub struct Found {
     pub in_use: InUse,
     /// Whether it can be migrated.
     pub migration: Support,
+    /// The protocol by which it is migrated if it can be; `None` where nothing tells, and where it cannot be. A device with a
+    /// migration region is opened only for who asks for it ([`region`](crate::region)).
+    pub protocol: Option<Protocol>,
     /// Whether it has the P2P states, which a group of several devices needs.
     pub p2p: Support,
     /// Whether it can be moved while it runs.
@@ -168,6 +173,7 @@ impl Found {
             cdev,
             in_use,
             migration: features.migration,
+            protocol: features.protocol,
             p2p: features.p2p,
             pre_copy: features.pre_copy,
             dirty_tracking: kernel.reports_dma_log(features.dirty_tracking),
@@ -188,6 +194,7 @@ pub(super) fn is_bound(device: &SysDevice) -> bool {
 
 struct Features {
     migration: Support,
+    protocol: Option<Protocol>,
     p2p: Support,
     pre_copy: Support,
     dirty_tracking: Support,
@@ -195,13 +202,21 @@ struct Features {
 
 impl Features {
     /// debugfs has a folder for each device of a VFIO driver (from 6.8 on, with `VFIO_DEBUGFS`); in it one called
-    /// `migration` if the driver can migrate it, and in that `features` (from 6.18 on).
+    /// `migration` if the driver speaks fsm, and in that `features` (from 6.18 on). Of a migration region the kernel knows
+    /// nothing; no driver of the table has one.
     fn of(host: &Host, device: &SysDevice, known: Option<&Driver>, bound: bool) -> Self {
         use Support::{No, Unknown, Yes};
-        let all = |support| Self { migration: support, p2p: support, pre_copy: support, dirty_tracking: support };
+        let all = |support| Self {
+            migration: support,
+            protocol: None,
+            p2p: support,
+            pre_copy: support,
+            dirty_tracking: support,
+        };
         let table = match known {
             Some(row) => Self {
                 migration: row.migration,
+                protocol: (row.migration != No).then_some(Protocol::Fsm),
                 p2p: row.p2p,
                 pre_copy: row.pre_copy,
                 dirty_tracking: row.dirty_tracking,
@@ -214,15 +229,19 @@ impl Features {
             return table;
         }
         if !folder.join("migration").is_dir() {
-            return all(No);
+            return match known {
+                Some(_) => all(No),
+                None => Self { protocol: Some(Protocol::Region), dirty_tracking: No, ..all(Unknown) },
+            };
         }
         match fs::read_to_string(folder.join("migration/features")) {
             Ok(features) => {
                 let has = |name| if features.lines().any(|line| line.trim() == name) { Yes } else { No };
                 let dirty_tracking = has("dirty-tracking");
-                Self { migration: Yes, p2p: has("p2p"), pre_copy: has("pre-copy"), dirty_tracking }
+                let (p2p, pre_copy) = (has("p2p"), has("pre-copy"));
+                Self { migration: Yes, protocol: Some(Protocol::Fsm), p2p, pre_copy, dirty_tracking }
             }
-            Err(_) => Self { migration: Yes, ..table },
+            Err(_) => Self { migration: Yes, protocol: Some(Protocol::Fsm), ..table },
         }
     }
 }
