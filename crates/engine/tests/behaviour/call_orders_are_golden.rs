@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vfio_migration::device::{ModelHandle, RegionOptions};
@@ -45,14 +45,22 @@ fn moved_with_models(device: &'static str, options: SaveOptions) -> ([Trace; 2],
     })
 }
 
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.trace"))
+}
+
 /// Compares with the golden trace of this name, or writes it where `GOLDEN` is set. The device and the tracker have a thread
 /// each: what is promised is the order of each, and that of the steps that wait for one another.
 fn assert_golden(name: &str, trace: &Trace) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.trace"));
     if std::env::var_os("GOLDEN").is_some() {
-        fs::write(&path, trace.fold().to_string()).unwrap();
+        fs::write(golden(name), trace.fold().to_string()).unwrap();
     }
-    let golden: Trace = fs::read_to_string(&path).unwrap().parse().unwrap();
+    assert_same(name, trace);
+}
+
+/// Compares with the golden trace of this name.
+fn assert_same(name: &str, trace: &Trace) {
+    let golden: Trace = fs::read_to_string(golden(name)).unwrap().parse().unwrap();
     let parts: [fn(&Access) -> bool; 3] = [
         |access| access.device() == Some("0"),
         |access| access.device() == Some("log"),
@@ -143,12 +151,12 @@ fn with_a_region_as_strict_as_libvfio_users() {
 fn an_access_that_is_missing_is_seen() {
     let (_, [_, destination]) = moved_with_models(LIBVFIO_USER, region_options());
     let less = accesses(&destination).only(|access| access.call() != "write-data-size");
-    assert_golden("restore-region-libvfio-user-accesses", &less);
+    assert_same("restore-region-libvfio-user-accesses", &less);
 }
 
 #[test]
 #[should_panic(expected = "tracker-stop")]
 fn a_call_that_is_missing_is_seen() {
     let (save, _) = moved("size=64KiB,dirty-tracking,dirty-rate=0", SaveOptions::default());
-    assert_golden("save-stop-copy", &save.only(|access| access.call() != "tracker-stop"));
+    assert_same("save-stop-copy", &save.only(|access| access.call() != "tracker-stop"));
 }

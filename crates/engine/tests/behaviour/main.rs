@@ -2,6 +2,7 @@
 
 mod region_devices_move;
 mod regions_that_break_the_rules_have_named_outcomes;
+mod regions_that_fail_leave_one_owner;
 mod relay;
 mod scene;
 

@@ -2,12 +2,14 @@
 
 use std::os::unix::net::UnixStream;
 
+use vfio_migration::device::RegionOptions;
+use vfio_migration::protocol::region::Oversized;
 use vfio_migration::{
     Address, Finished, Listener, Outcome, RestoreOptions, SaveOptions, Sink, Source, State, TransportOptions,
 };
 use vfio_migration_model::CallKind;
 
-use crate::scene::{Folder, Origin, Target, assert_identical, assert_moved, origin, target, within};
+use crate::scene::{Folder, Origin, Target, assert_identical, assert_moved, origin, target, target_with, within};
 
 /// A device that works hard, and whose segments are larger and smaller than a chunk.
 const DEVICE: &str = "size=1MiB,dirty-tracking,dirty-rate=4,dma-rate=4,trace,protocol=region,window=128KiB";
@@ -106,6 +108,22 @@ fn through_a_file() {
         assert_identical(&origin, &target);
         assert_segments(&origin, &target);
     }
+}
+
+/// The check of segments sees what it is there to see.
+#[test]
+#[should_panic(expected = "segments arrive as they left")]
+fn and_segments_that_are_cut_on_the_way_are_seen() {
+    let (near, far) = UnixStream::pair().unwrap();
+    let narrow = format!("{DEVICE},tolerate=split-segments").replace("window=128KiB", "window=64KiB");
+    let split = RegionOptions { oversized: Oversized::Split, ..RegionOptions::default() };
+    let (mut origin, mut target) =
+        (origin(DEVICE, SaveOptions::default()), target_with(&narrow, RestoreOptions::default(), split));
+    let restoring = target.restore.start(Source::fd(far.into()).unwrap()).unwrap();
+    let saving = origin.save.start(Sink::fd(near.into()).unwrap()).unwrap();
+    let (saved, restored) = within("the migration", move || (saving.wait(), restoring.wait()));
+    assert_moved(&origin, &saved, &target, &restored);
+    assert_segments(&origin, &target);
 }
 
 #[test]
