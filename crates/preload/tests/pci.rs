@@ -190,7 +190,7 @@ fn a_container_says_what_it_can_do() {
     assert_eq!(tester.ask(container, VFIO_IOMMU_GET_INFO, &mut info), Ok(0));
     assert_eq!((info[2], info[3]), (0xffff_f000, u32::MAX), "whole pages of any size");
     let at = info[4] as usize / 4;
-    assert_eq!(info[at] & 0xffff, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION.into());
+    assert_eq!(info[at] & 0xffff, u32::from(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION));
     assert_eq!((info[at + 4], info[at + 6]), (4096, 256 << 20));
     let mut memory = Pages::new(4);
     assert_eq!(tester.map(container, memory.bytes(), 0x1000), Ok(0));
