@@ -4,7 +4,7 @@
 //! | variable of the environment | what it says |
 //! |---|---|
 //! | `VFIO_MIGRATION_PRELOAD_DEVICES` | the devices, as `model:SETTINGS`, with blanks between them; without it every call goes to libc |
-//! | `VFIO_MIGRATION_PRELOAD_FOLDER` | a folder, made at load, that stands in for sysfs: the first device is `FOLDER/0000:00:01.0` ([`Place`]) |
+//! | `VFIO_MIGRATION_PRELOAD_FOLDER` | a folder, made at load, that stands in for sysfs: the first device is `FOLDER/0000:00:01.0` ([`Place`]); what `/sys` says of the devices is read there ([`stand_in`]) |
 //! | `VFIO_MIGRATION_PRELOAD_TRACE` | the file that every access is appended to |
 //! | `VFIO_MIGRATION_PRELOAD_BLIND` | `1`: no dirty page is ever reported |
 //!
@@ -18,4 +18,4 @@ mod abi;
 pub mod host;
 mod places;
 
-pub use places::{Crowd, Node, Place};
+pub use places::{Crowd, Node, Place, stand_in};

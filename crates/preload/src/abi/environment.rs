@@ -13,6 +13,8 @@ use crate::{Crowd, Place};
 pub(super) struct Environment {
     /// The devices' addresses, in the order of their places.
     pub(super) devices: Vec<String>,
+    /// The folder that stands in for sysfs.
+    pub(super) folder: Option<PathBuf>,
     /// What else there is to choose.
     pub(super) options: Options,
 }
@@ -59,7 +61,7 @@ impl Environment {
             trace: env::var_os(TRACE).map(PathBuf::from),
             blind: env::var_os(BLIND).is_some_and(|value| value == "1"),
         };
-        Ok(Some(Self { devices, options }))
+        Ok(Some(Self { devices, folder, options }))
     }
 }
 

@@ -12,7 +12,7 @@ use core::cell::Cell;
 use core::ffi::c_int;
 use core::ptr::null_mut;
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -21,8 +21,8 @@ use vfio_migration_protocol::Errno;
 use super::environment::Environment;
 use super::table::{self, Held, Table};
 use super::{descriptor, voice};
-use crate::Node;
 use crate::host::{Handle, Host};
+use crate::{Node, stand_in};
 
 /// A process, and what it serves.
 pub(super) struct Process {
@@ -85,7 +85,7 @@ impl Process {
     /// The devices.
     pub(super) fn host(&self) -> &Host {
         self.host.get_or_init(|| {
-            let Environment { devices, options } = &*self.environment;
+            let Environment { devices, options, .. } = &*self.environment;
             match Host::new(devices, options) {
                 Ok(host) => host,
                 Err(error) => voice::give_up(format_args!("{error}")),
@@ -96,6 +96,12 @@ impl Process {
     /// What is served at a path.
     pub(super) fn node_at(&self, path: &Path) -> Option<Node> {
         Node::at(path, self.environment.devices.len())
+    }
+
+    /// Where a path of sysfs is that tells of the devices; none for all others.
+    pub(super) fn moved(&self, path: &Path) -> Option<PathBuf> {
+        let place = stand_in(path, self.environment.devices.len())?;
+        Some(self.environment.folder.as_ref()?.join(place))
     }
 
     /// Opens a node; answers an fd of it.

@@ -6,7 +6,7 @@ use core::mem::transmute_copy;
 use core::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{iovec, nfds_t, off64_t, pollfd, sigset_t, size_t, ssize_t, stat64, statx, timespec};
+use libc::{DIR, iovec, nfds_t, off64_t, pollfd, sigset_t, size_t, ssize_t, stat64, statx, timespec};
 
 /// A function of libc's, found when it is first called.
 pub(super) struct Real<F> {
@@ -54,6 +54,9 @@ macro_rules! real {
 
 real! {
     OPENAT = c"openat64": (c_int, *const c_char, c_int; ...) -> c_int;
+    OPENDIR = c"opendir": (*const c_char) -> *mut DIR;
+    READLINKAT = c"readlinkat": (c_int, *const c_char, *mut c_char, size_t) -> ssize_t;
+    REALPATH = c"realpath": (*const c_char, *mut c_char) -> *mut c_char;
     READ = c"read": (c_int, *mut c_void, size_t) -> ssize_t;
     PREAD = c"pread64": (c_int, *mut c_void, size_t, off64_t) -> ssize_t;
     READV = c"readv": (c_int, *const iovec, c_int) -> ssize_t;

@@ -1,4 +1,5 @@
 // Makes each call on a device in each of the variants that libc has, and compares what they do.
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -351,6 +352,41 @@ static void writes(int device)
     CHECK(close(fd) == 0);
 }
 
+// What sysfs says of the device: the folder says it.
+static void sysfs(void)
+{
+    const char *link = "/sys/bus/pci/devices/0000:00:01.0/iommu_group";
+    char bytes[4096];
+    ssize_t (*read_link)(const char *, char *, size_t) = find("readlink");
+    CHECK(read_link(link, bytes, sizeof(bytes)) > 5 && strncmp(bytes, "../iommu_groups/7000", 20) == 0);
+    ssize_t (*checked)(const char *, char *, size_t, size_t) = find("__readlink_chk");
+    CHECK(checked(link, bytes, sizeof(bytes), sizeof(bytes)) == 20);
+    ssize_t (*at)(int, const char *, char *, size_t) = find("readlinkat");
+    CHECK(at(AT_FDCWD, link, bytes, sizeof(bytes)) == 20);
+    ssize_t (*at_checked)(int, const char *, char *, size_t, size_t) = find("__readlinkat_chk");
+    CHECK(at_checked(AT_FDCWD, link, bytes, sizeof(bytes), sizeof(bytes)) == 20);
+    char *(*real)(const char *, char *) = find("realpath");
+    CHECK(real(link, bytes) == bytes && strcmp(strrchr(bytes, '/'), "/7000") == 0);
+    char *(*real_checked)(const char *, char *, size_t) = find("__realpath_chk");
+    CHECK(real_checked(link, bytes, sizeof(bytes)) == bytes && strcmp(strrchr(bytes, '/'), "/7000") == 0);
+    char *(*canonical)(const char *) = find("canonicalize_file_name");
+    char *name = canonical("/sys/dev/char/511:0");
+    CHECK(name != NULL && strcmp(strrchr(name, '/'), "/vfio7000") == 0);
+    free(name);
+    DIR *(*open_folder)(const char *) = find("opendir");
+    DIR *folder = open_folder("/sys/bus/pci/devices/0000:00:01.0/vfio-dev");
+    int found = 0;
+    CHECK(folder != NULL);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        found |= strcmp(entry->d_name, "vfio7000") == 0;
+    CHECK(found && closedir(folder) == 0);
+    int fd = open("/sys/class/vfio-dev/vfio7000/dev", O_RDONLY);
+    CHECK(read(fd, bytes, sizeof(bytes)) == 6 && memcmp(bytes, "511:0\n", 6) == 0 && close(fd) == 0);
+    CHECK(access("/sys/kernel/iommu_groups/7000/devices/0000:00:01.0", R_OK) == 0);
+    CHECK(access("/sys/kernel/iommu_groups/7001", F_OK) == -1 && errno == ENOENT);
+    CHECK(((long (*)(long, ...))dlsym(RTLD_DEFAULT, "syscall"))(SYS_readlinkat, AT_FDCWD, link, bytes, 64L) == 20);
+}
+
 // The same by number, in which libc has no part.
 static void numbered(int device, uint64_t config, const uint8_t *expected)
 {
@@ -403,6 +439,7 @@ int main(void)
     variant = "main";
     opens();
     statuses();
+    sysfs();
     int container = open("/dev/vfio/vfio", O_RDWR), group = open(group_path, O_RDWR);
     CHECK(container >= 0 && group >= 0 && ioctl(container, VFIO_GET_API_VERSION) == VFIO_API_VERSION);
     CHECK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0);

@@ -8,6 +8,7 @@ compile_error!("here it is not known how functions with variable arguments are c
 
 mod close;
 mod control;
+mod links;
 mod map;
 mod numbered;
 mod open;
@@ -17,7 +18,7 @@ mod transfer;
 
 /// The names of all of ours.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    [open::ALL, transfer::ALL, control::ALL, map::ALL, close::ALL, status::ALL, poll::ALL, numbered::ALL]
+    [open::ALL, transfer::ALL, control::ALL, map::ALL, close::ALL, status::ALL, poll::ALL, numbered::ALL, links::ALL]
         .into_iter()
         .flatten()
         .copied()

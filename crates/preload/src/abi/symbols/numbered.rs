@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 use core::ptr::with_exposed_provenance_mut;
 
 use super::super::real;
-use super::{close, control, map, open, status, symbols, transfer};
+use super::{close, control, links, map, open, status, symbols, transfer};
 
 /// An argument that is a number of C's `int`: the kernel looks at its low 32 bits only.
 fn int(word: usize) -> c_int {
@@ -54,6 +54,9 @@ unsafe fn ours(number: c_long, words: [usize; 6]) -> Option<c_long> {
             }
             libc::SYS_statx => {
                 status::statx(int(words[0]), place(words[1]), int(words[2]), uint(words[3]), place(words[4])).into()
+            }
+            libc::SYS_readlinkat => {
+                links::readlinkat(int(words[0]), place(words[1]), place(words[2]), words[3]) as c_long
             }
             libc::SYS_faccessat => status::faccessat(int(words[0]), place(words[1]), int(words[2]), 0).into(),
             libc::SYS_faccessat2 => {

@@ -11,7 +11,7 @@ use vfio_migration_protocol::Errno;
 use super::super::process::{self, Served};
 use super::super::serve::give;
 use super::super::{descriptor, real};
-use super::open::served_at;
+use super::open::{Meant, served_at};
 use super::symbols;
 use crate::Node;
 
@@ -55,7 +55,7 @@ unsafe fn stat_at(directory: c_int, path: *const c_char, into: *mut Status, flag
         return 0;
     }
     // SAFETY: the program's own arguments.
-    let libc = || unsafe { real::FSTATAT.get()(directory, path, into, flags) };
+    let libc = || unsafe { real::FSTATAT.get()(directory, Meant::by(path).path(), into, flags) };
     // SAFETY: as above.
     if flags & AT_EMPTY_PATH != 0 && (path.is_null() || unsafe { path.read() } == 0) {
         // SAFETY: as above.
@@ -91,7 +91,7 @@ unsafe fn access_at(directory: c_int, path: *const c_char, mode: c_int, flags: c
     match unsafe { served_at(path) } {
         Some(_) => give(if mode & X_OK == 0 { Ok(0) } else { Err(Errno::EACCES) }),
         // SAFETY: the program's own arguments.
-        None => unsafe { real::FACCESSAT.get()(directory, path, mode, flags) },
+        None => unsafe { real::FACCESSAT.get()(directory, Meant::by(path).path(), mode, flags) },
     }
 }
 
@@ -146,7 +146,7 @@ symbols! {
             return 0;
         }
         // SAFETY: the program's own arguments.
-        let answer = unsafe { real::STATX.get()(directory, path, flags, mask, into) };
+        let answer = unsafe { real::STATX.get()(directory, Meant::by(path).path(), flags, mask, into) };
         // SAFETY: as above.
         let empty = flags & AT_EMPTY_PATH != 0 && (path.is_null() || unsafe { path.read() } == 0);
         if answer == 0 && empty && let Some(node) = node_of(directory) {
