@@ -62,7 +62,7 @@ fn a_device_that_holds_nothing_has_no_data() {
     let (mut source, mut destination) = pair("size=0,empty-stream,pre-copy");
     source.set_state(State::PreCopy).unwrap();
     assert_eq!(drain(&mut source, 10, &mut Vec::new()), Then::Pause);
-    assert_eq!(save(&mut source, 10), []);
+    assert_eq!(save(&mut source, 10), [] as [u8; 0]);
     assert_eq!(load(&mut destination, &[], 1), Ok(()));
     assert_eq!(destination.proof(), source.proof());
     destination.set_state(State::Resuming).unwrap();

@@ -57,7 +57,7 @@ fn a_part_is_the_same_memory() {
 #[test]
 fn digests_name_the_pages_that_differ() {
     let (one, other) = (GuestMemory::new(0, 64 << 10).unwrap(), GuestMemory::new(0, 64 << 10).unwrap());
-    assert_eq!(one.pages_unlike(&other.page_digests()), []);
+    assert_eq!(one.pages_unlike(&other.page_digests()), [] as [u64; 0]);
     for bit in 0..4096 * 8 {
         let (offset, flip) = (5 * 4096 + bit / 8, 1 << (bit % 8));
         one.store(offset, &[flip]).unwrap();

@@ -44,8 +44,8 @@ fn what_is_copied_by_the_log_is_what_the_device_wrote() {
     }
     let truth = model.ground_truth().unwrap();
     assert_eq!(truth.writes(), 3 * 20 * 5 * 3);
-    assert_eq!(truth.missed(&copy), []);
-    assert_eq!(memory.differing_pages(&copy), []);
+    assert_eq!(truth.missed(&copy), [] as [u64; 0]);
+    assert_eq!(memory.differing_pages(&copy), [] as [u64; 0]);
     // The proof can fail: a page that was not copied is named.
     let written = truth.written().next(0).unwrap();
     copy.store(written * 4096 + 17, &[1, 2, 3]).unwrap();
@@ -148,7 +148,7 @@ fn devices_share_a_memory_by_lanes() {
     for (lane, model) in (0..).zip(&models) {
         let truth = model.ground_truth().unwrap();
         assert!((0..256).filter(|page| truth.written().get(*page)).all(|page| page % 3 == lane));
-        assert_eq!(truth.missed(&memory), []);
+        assert_eq!(truth.missed(&memory), [] as [u64; 0]);
         assert_eq!(truth.writes(), 50 * 9);
     }
 }
