@@ -20,7 +20,7 @@ use bench::{Bench, Knobs};
 /// Longer than any machine runs: only a signal ends it.
 const FOREVER: &str = "block 3600000";
 /// No signal ends it, so that it has to end by itself.
-const FOR_A_WHILE: &str = "delay 1500";
+const FOR_A_WHILE: &str = "delay 500";
 /// What hangs must not hang the test.
 const WATCHDOG: Duration = Duration::from_secs(60);
 
