@@ -1,5 +1,15 @@
 import test, { type ExecutionContext } from 'ava'
-import { type Device, type DirtyLog, type DirtyRange, isVfioError, restore, save, trackDirty } from 'vfio-migration'
+import {
+  type AnyDevice,
+  type Device,
+  type DirtyLog,
+  type DirtyRange,
+  isVfioError,
+  restore,
+  save,
+  trackDirty,
+} from 'vfio-migration'
+import type { GuestMemory } from 'vfio-migration/model'
 import { model, pair } from './support/pair.js'
 import { temporary } from './support/temporary.js'
 
@@ -147,6 +157,32 @@ test('a session that moves memory needs the trackers itself', async (t) => {
   await log.close()
   const { outcome } = await (await save(back, { memory, then: 'resume' })).sendTo('/dev/null')
   t.is(outcome, 'completed')
+})
+
+/** A device that still tracks what it writes. */
+const tracks = async (t: ExecutionContext, device: AnyDevice | undefined, memory: GuestMemory) => {
+  if (device?.state !== 'running' || !device.supports('dirty-tracking')) return t.fail()
+  await using log = await trackDirty(device, { ranges: [memory] })
+  t.is(log.pageSize, 4096)
+}
+
+test('a session that does not start gives the trackers back', async (t) => {
+  const { device, memory } = await model(t, settings)
+  const session = await save(device, { memory, chunk: 1 << 30 })
+  const error = await t.throwsAsync(session.sendTo('/dev/null'), { code: 'ERR_VFIO_USAGE', message: /a chunk of/ })
+  await tracks(t, isVfioError(error) ? error.details.summary?.devices[0]?.device : undefined, memory)
+  const other = await model(t, settings)
+  const restoring = await restore(other.device, { deadlineMs: 0 })
+  const refused = await t.throwsAsync(restoring.receiveFrom('/dev/null'), { code: 'ERR_VFIO_USAGE' })
+  await tracks(t, isVfioError(refused) ? refused.details.summary?.devices[0]?.device : undefined, other.memory)
+})
+
+test('a restore leaves the trackers to the device', async (t) => {
+  const { source, destination } = await pair(t, 'size=64KiB,dirty-tracking')
+  const { readable, done } = await save(source.device)
+  const session = await restore(destination.device)
+  const [, , { devices }] = await Promise.all([readable.pipeTo(session.writable), done, session.done])
+  await tracks(t, devices[0]?.device, destination.memory)
 })
 
 test('a log that could not be read is lost for good', async (t) => {

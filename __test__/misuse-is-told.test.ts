@@ -113,6 +113,23 @@ test('places that are none: the session ends, the devices come back', async (t) 
   }
 })
 
+test('a device that is closed before its session starts takes no other with it', async (t) => {
+  const [first, second, third] = [
+    await model(t, 'size=64KiB', 'one'),
+    await model(t, 'size=64KiB', 'two'),
+    await model(t, 'size=64KiB', 'three'),
+  ]
+  const session = await save([first.device, second.device, third.device], { noP2pTraffic: true })
+  await second.device.close()
+  const error = await t.throwsAsync(session.sendTo('/dev/null'), { ...usage, message: /the device is closed/ })
+  if (!isVfioError(error)) return t.fail()
+  for (const place of [0, 2]) {
+    const back = error.details.summary?.devices[place]?.device
+    t.is(back?.state, 'running')
+    t.true(((await back?.dataSize()) ?? 0n) >= 65_536n)
+  }
+})
+
 test('streams that are locked', async (t) => {
   const { source, destination } = { source: await model(t), destination: await model(t) }
   const out = new WritableStream<Uint8Array>()

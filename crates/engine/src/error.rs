@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use serde::Serialize;
+use vfio_migration_device::{self as device, KernelError, OpenError};
 use vfio_migration_protocol::session::{Failure, Fault, NotNow};
 use vfio_migration_protocol::{Errno, State};
 
@@ -69,6 +70,25 @@ impl From<Failure> for Error {
             None => failure.what,
         };
         Self { code: failure.fault.into(), what, object: failure.object, state: None, errno, remedy: None }
+    }
+}
+
+/// A device that was not opened.
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Kernel(error) => error.into(),
+            other => {
+                let remedy = other.remedy().map(str::to_owned);
+                Self { remedy, ..Self::new(other.fault().into(), other.what()) }
+            }
+        }
+    }
+}
+
+impl From<KernelError> for Error {
+    fn from(KernelError { fault, what, remedy, errno }: KernelError) -> Self {
+        Self { remedy: Some(remedy), errno, ..Self::new(fault.into(), what) }
     }
 }
 
@@ -176,5 +196,45 @@ impl From<Fault> for Code {
             Fault::Cancelled => Self::Cancelled,
             Fault::Deadline => Self::Deadline,
         }
+    }
+}
+
+impl From<device::Fault> for Code {
+    fn from(fault: device::Fault) -> Self {
+        match fault {
+            device::Fault::Usage => Self::Usage,
+            device::Fault::Unsupported => Self::Unsupported,
+            device::Fault::Host => Self::Host,
+            device::Fault::Device => Self::DeviceFailed,
+            device::Fault::Platform => Self::Platform,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_was_not_opened_says_who_must_act_and_what_to_do() {
+        for (address, code, remedy) in [
+            ("model", Code::Usage, Code::Usage.remedy()),
+            ("floppy:0", Code::Unsupported, Code::Unsupported.remedy()),
+            ("mdev:5", Code::Usage, "'ls /sys/bus/mdev/devices' shows them"),
+        ] {
+            let refused = device::open(address, None).unwrap_err();
+            let words = refused.to_string();
+            let error = Error::from(refused);
+            assert_eq!((error.code, error.remedy()), (code, remedy), "{address}");
+            assert!(words.starts_with(&error.what), "{words}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_call_answered_is_kept() {
+        let error = Error::from(device::open("pidfd:2147483647:3", None).unwrap_err());
+        assert_eq!((error.code, error.errno), (Code::Usage, Some(Errno::from_linux(3))), "{error}");
+        assert_eq!(error.remedy(), "name a process that runs");
     }
 }

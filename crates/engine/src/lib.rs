@@ -9,7 +9,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`SaveBuilder`], [`RestoreBuilder`] | what to move, with which options and hooks |
-//! | [`Session`], [`Control`], [`Finished`] | a session that runs, the hand on it, and what it leaves behind |
+//! | [`Session`], [`Control`], [`Finished`] | a session that runs, the hand on it, and what it leaves behind; [`Unstarted`] what one had that did not start |
 //! | [`Sink`], [`Source`], [`Listener`], [`Address`] | where bytes go and come from |
 //! | [`FrameSink`], [`FrameSource`], [`Duplex`] | the caller's own streams, with or without our container |
 //! | [`Recording`] | every call of devices and trackers, written down to be compared |
@@ -47,7 +47,7 @@ pub use error::{Code, Error};
 pub use recording::Recording;
 pub use restore::{RestoreBuilder, RestoreSettings};
 pub use save::SaveBuilder;
-pub use session::{Control, Events, Finished, FinishedDevice, Session};
+pub use session::{Control, Events, Finished, FinishedDevice, Session, Unstarted};
 pub use transport::{Address, Duplex, FrameSink, FrameSource, Interrupt, Listener, Sink, Source, TransportOptions};
 
 pub use vfio_migration_device as device;

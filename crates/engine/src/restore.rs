@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use vfio_migration_protocol::session::RestoreOptions;
 use vfio_migration_protocol::{Device, Memory};
 
-use crate::session::{Hooks, Parts, Session, start_restore, words};
+use crate::session::{Hooks, Parts, Session, Unstarted, start_restore, words};
 use crate::{Error, Source};
 
 /// How the engine runs a restore, besides the rules in [`RestoreOptions`].
@@ -83,7 +83,7 @@ impl RestoreBuilder {
     }
 
     /// Starts the session and returns at once. When it fails, nothing was changed and the builder still holds
-    /// everything.
+    /// everything, as that of a save.
     ///
     /// # Errors
     /// As [`SaveBuilder::start`](crate::SaveBuilder::start).
@@ -91,8 +91,8 @@ impl RestoreBuilder {
         start_restore(self.options.clone(), &self.settings, &mut self.parts, &mut self.hooks, source)
     }
 
-    /// The devices that were added and not started, with their ids.
-    pub fn into_devices(self) -> Vec<(String, Box<dyn Device>)> {
-        self.parts.into_devices()
+    /// Everything that was added and not started.
+    pub fn into_parts(self) -> Unstarted {
+        self.parts.unstarted()
     }
 }

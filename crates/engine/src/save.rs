@@ -3,7 +3,7 @@ use std::error::Error as StdError;
 use vfio_migration_protocol::session::{SaveOptions, TrackerIndex};
 use vfio_migration_protocol::{Device, Estimate, Memory, Outcome, Tracker};
 
-use crate::session::{Hooks, Parts, Session, start_save, words};
+use crate::session::{Hooks, Parts, Session, Unstarted, start_save, words};
 use crate::{Error, Sink};
 
 /// The source's end of a migration, before it starts: what to move, how, and whom to ask.
@@ -76,7 +76,7 @@ impl SaveBuilder {
     }
 
     /// Starts the session and returns at once; the connection stands already. When it fails, nothing was changed and the
-    /// builder still holds everything, for [`parts`](Self::into_devices) to be had back.
+    /// builder still holds everything but the sink, to be had back with [`into_parts`](Self::into_parts).
     ///
     /// # Errors
     /// `ERR_VFIO_USAGE` for objects that cannot be (an id twice, no object, a page size that is no power of two),
@@ -85,8 +85,8 @@ impl SaveBuilder {
         start_save(self.options.clone(), &mut self.parts, &mut self.hooks, sink)
     }
 
-    /// The devices that were added and not started, with their ids.
-    pub fn into_devices(self) -> Vec<(String, Box<dyn Device>)> {
-        self.parts.into_devices()
+    /// Everything that was added and not started.
+    pub fn into_parts(self) -> Unstarted {
+        self.parts.unstarted()
     }
 }

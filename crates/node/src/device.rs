@@ -242,7 +242,8 @@ impl BindingDevice {
         });
         let passport = passport.collect();
         let protocol = protocol_name(device.protocol());
-        let worker = Worker::start(env, "vfio-device", Whole { device, trackers, tracked: false })?;
+        let worker = Worker::start(env, "vfio-device", Whole { device, trackers, tracked: false });
+        let worker = worker.map_err(|(error, _closed)| error)?;
         Ok(Self { worker, address, protocol, capabilities, table, passport, model, holding })
     }
 
@@ -281,17 +282,27 @@ pub(crate) struct Whole {
     pub(crate) tracked: bool,
 }
 
-/// A device that a session may have.
+/// A device that a session may have, once its calls before that have returned.
 pub(crate) struct Loan {
     device: Receiver<Whole>,
     owner: Sender<Whole>,
 }
 
+/// Whom a device goes back to.
+pub(crate) struct Owner(Sender<Whole>);
+
 impl Loan {
     /// Waits for the device, and says whom to give it back to.
-    pub(crate) fn take(self) -> Result<(Whole, Sender<Whole>), Error> {
+    pub(crate) fn take(self) -> Result<(Whole, Owner), Error> {
         let device = self.device.recv().map_err(|_| closed("the device"))?;
-        Ok((device, self.owner))
+        Ok((device, Owner(self.owner)))
+    }
+}
+
+impl Owner {
+    /// An owner that is gone was closed meanwhile, and so is the device.
+    pub(crate) fn give_back(self, whole: Whole) {
+        let _ = self.0.send(whole);
     }
 }
 

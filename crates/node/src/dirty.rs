@@ -49,8 +49,14 @@ pub fn track_dirty<'env>(
         answer.make(move |env| {
             let log = log?;
             let page_size = log.page_size();
-            let worker = Worker::start(env, "vfio-dirty-log", log)?;
-            Ok(BindingDirtyLog { worker, device, page_size })
+            match Worker::start(env, "vfio-dirty-log", log) {
+                Ok(worker) => Ok(BindingDirtyLog { worker, device, page_size }),
+                Err((error, log)) => {
+                    // What is told is why there is no log.
+                    let _ = returned(log, &device);
+                    Err(error)
+                }
+            }
         });
     })));
     Ok(promise)

@@ -1,7 +1,6 @@
 //! Failures as values. They become exceptions in one place of the facade, `ts/native.ts`.
 
 use napi_derive::napi;
-use vfio_migration::device::{Fault, KernelError, OpenError};
 use vfio_migration::{CallError, Code, Error, State};
 
 /// A failure on its way to JavaScript.
@@ -38,23 +37,6 @@ impl From<Error> for BindingError {
 pub(crate) fn call_failed(what: &str, error: &CallError, state: Option<State>) -> Error {
     let mut failed = Error::new(Code::DeviceFailed, format!("{what}: {error}"));
     (failed.state, failed.errno) = (state, Some(error.errno));
-    failed
-}
-
-/// A device that was not opened.
-pub(crate) fn not_opened(error: &OpenError) -> Error {
-    let code = match error.fault() {
-        Fault::Usage => Code::Usage,
-        Fault::Unsupported => Code::Unsupported,
-        Fault::Host => Code::Host,
-        Fault::Device => Code::DeviceFailed,
-        Fault::Platform => Code::Platform,
-    };
-    let mut failed = Error::new(code, error.what());
-    failed.remedy = error.remedy().map(str::to_owned);
-    if let OpenError::Kernel(KernelError { errno, .. }) = error {
-        failed.errno = *errno;
-    }
     failed
 }
 

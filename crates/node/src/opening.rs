@@ -7,14 +7,13 @@ use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 use vfio_migration::device::kernel::{self, Holding, Offer};
-use vfio_migration::device::{Address, KernelError, Lent, OpenOptions, Opened, Place, RegionOptions};
+use vfio_migration::device::{Address, Lent, OpenOptions, Opened, Place, RegionOptions};
 use vfio_migration::protocol::region::Oversized;
 use vfio_migration::protocol::state::Dialect;
 use vfio_migration::{Code, Error};
 
 use crate::descriptor;
 use crate::device::BindingDevice;
-use crate::error::not_opened;
 use crate::model::BindingGuestMemory;
 use crate::promise::Answer;
 
@@ -90,7 +89,7 @@ pub fn open_device<'env>(
     let named = options.and_then(|options| named(&address, OpenOptions { memory, ..options }));
     opened_elsewhere(env, move || {
         let (address, options) = named?;
-        let opened = address.open(options).map_err(|error| not_opened(&error))?;
+        let opened = address.open(options)?;
         Ok((address.to_string(), opened))
     })
 }
@@ -111,14 +110,13 @@ pub fn open_descriptors(
     });
     opened_elsewhere(env, move || {
         let ((copy, beside), options) = (copies?, options?);
-        let failed = |error: KernelError| not_opened(&error.into());
-        let place = device.map(|place| place.parse::<Place>()).transpose().map_err(failed)?;
-        Ok((format!("fd:{fd}"), kernel::take_with(copy, beside, place.as_ref(), &options).map_err(failed)?))
+        let place = device.map(|place| place.parse::<Place>()).transpose()?;
+        Ok((format!("fd:{fd}"), kernel::take_with(copy, beside, place.as_ref(), &options)?))
     })
 }
 
 fn named(address: &str, mut options: OpenOptions) -> Result<(Address, OpenOptions), Error> {
-    let address: Address = address.parse().map_err(|error| not_opened(&error))?;
+    let address: Address = address.parse()?;
     if let Address::Kernel(kernel) = &address
         && let Some(number) = kernel.descriptor()
     {

@@ -1,17 +1,18 @@
 //! Sessions: the engine's own threads do the work, one more per session hands its news to JavaScript.
 
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use napi::Env;
 use napi::bindgen_prelude::{ClassInstance, Either, Object};
 use napi_derive::napi;
-use vfio_migration::{Code, Control, Device, Error, Finished, RestoreBuilder, SaveBuilder, Session, Tracker};
+use vfio_migration::{
+    Code, Control, Device, Error, Finished, RestoreBuilder, SaveBuilder, Session, Tracker, Unstarted,
+};
 use vfio_migration_model::PAGE_SIZE;
 
 use crate::cleanup::{Live, end_with_environment};
-use crate::device::{BindingDevice, Loan, Whole};
+use crate::device::{BindingDevice, Loan, Owner, Whole};
 use crate::error::{BindingError, closed};
 use crate::model::BindingGuestMemory;
 use crate::news::{BindingNews, News};
@@ -72,27 +73,25 @@ pub fn start_save<'env>(
     sink: &BindingSink,
 ) -> napi::Result<Object<'env>> {
     let (sink, memory) = (sink.take(), memory.map(BindingGuestMemory::share));
-    start(env, ids, &devices, move |news, devices| {
-        let mut save = SaveBuilder::new(options.into());
-        let mut trackers = Vec::new();
-        let tracked = devices.iter().any(|(_, whole)| whole.tracked);
-        for (id, whole) in devices {
-            save.device(id, whole.device);
-            trackers.extend(whole.trackers.into_iter().map(|tracker| save.tracker(tracker)));
+    start(env, ids, &devices, move |news, group| {
+        let sink = sink?;
+        if memory.is_some() && group.tracked {
+            let mut error = Error::new(Code::Usage, "a log of dirty pages has what the session needs to move memory");
+            error.remedy = Some("close the log first".into());
+            return Err(error);
         }
+        let mut save = SaveBuilder::new(options.into());
+        for (id, device) in group.devices.drain(..) {
+            save.device(id, device);
+        }
+        let trackers: Vec<_> = group.trackers.drain(..).map(|tracker| save.tracker(tracker)).collect();
         if let Some(memory) = memory {
-            if tracked {
-                let mut error =
-                    Error::new(Code::Usage, "a log of dirty pages has what the session needs to move memory");
-                error.remedy = Some("close the log first".into());
-                return Err((error, save.into_devices()));
-            }
             save.memory(MEMORY, Box::new(memory), PAGE_SIZE, &trackers);
         }
         let (pause, unpause) = (news.clone(), news.clone());
         save.on_pause(move |left| pause.hook("pause", left.known(), None));
         save.on_unpause(move |outcome| unpause.hook("unpause", None, Some(outcome.to_string())));
-        sink.and_then(|sink| save.start(sink)).map_err(|error| (error, save.into_devices()))
+        save.start(sink).map_err(|error| group.again(error, save.into_parts()))
     })
 }
 
@@ -107,10 +106,11 @@ pub fn start_restore<'env>(
     source: &BindingSource,
 ) -> napi::Result<Object<'env>> {
     let (source, memory) = (source.take(), memory.map(BindingGuestMemory::share));
-    start(env, ids, &devices, move |news, devices| {
+    start(env, ids, &devices, move |news, group| {
+        let source = source?;
         let mut restore = RestoreBuilder::new(options.into());
-        for (id, whole) in devices {
-            restore.device(id, whole.device);
+        for (id, device) in group.devices.drain(..) {
+            restore.device(id, device);
         }
         if let Some(memory) = memory {
             restore.memory(MEMORY, Box::new(memory));
@@ -118,7 +118,7 @@ pub fn start_restore<'env>(
         let (configure, take_over) = (news.clone(), news.clone());
         restore.on_configure(move || configure.hook("configure", None, None));
         restore.on_take_over(move || take_over.hook("takeOver", None, None));
-        source.and_then(|source| restore.start(source)).map_err(|error| (error, restore.into_devices()))
+        restore.start(source).map_err(|error| group.again(error, restore.into_parts()))
     })
 }
 
@@ -199,14 +199,13 @@ impl From<&Finished> for BindingFinished {
     }
 }
 
-type Started = Result<Session, (Error, Vec<(String, Box<dyn Device>)>)>;
-
-/// Starts a session with devices that are lent to it, on a thread that stays with it until it is over.
+/// Starts a session with devices that are lent to it, on a thread that stays with it until it is over. A `begin` that fails
+/// leaves the group as it was.
 fn start<'env>(
     env: &'env Env,
     ids: Vec<String>,
     devices: &[ClassInstance<'env, BindingDevice>],
-    begin: impl FnOnce(&Arc<News>, Group) -> Started + Send + 'static,
+    begin: impl FnOnce(&Arc<News>, &mut Group) -> Result<Session, Error> + Send + 'static,
 ) -> napi::Result<Object<'env>> {
     let (answer, promise) = Answer::promised(env)?;
     let loans: Vec<_> = devices.iter().map(|device| device.lend()).collect();
@@ -215,7 +214,7 @@ fn start<'env>(
     end_with_environment(*env, &living)?;
     let watched = shared.clone();
     let work = move || match borrow(ids, loans) {
-        Ok((named, owners)) => watched.run(answer, owners, |news| begin(news, named)),
+        Ok((group, lenders)) => watched.run(answer, group, lenders, begin),
         Err(error) => answer.give(Err(error)),
     };
     let thread = thread::Builder::new().name("vfio-session".into()).spawn(work)?;
@@ -223,40 +222,64 @@ fn start<'env>(
     Ok(promise)
 }
 
+/// The devices of a session, by their ids, and what it has no use for of what came with them.
+#[derive(Default)]
+struct Group {
+    devices: Vec<(String, Box<dyn Device>)>,
+    /// Those of all devices, in the order of the devices.
+    trackers: Vec<Box<dyn Tracker>>,
+    /// A log of dirty pages has those of a device.
+    tracked: bool,
+}
+
 /// Whom a device of a session goes back to.
-struct Owner {
+struct Lender {
     id: String,
     trackers: usize,
     tracked: bool,
-    to: Sender<Whole>,
+    to: Owner,
 }
 
-/// Gives devices back to their owners. Trackers are those of all devices, in the order in which they were added.
-fn give_back(owners: Vec<Owner>, mut devices: Vec<(String, Box<dyn Device>)>, trackers: Vec<Box<dyn Tracker>>) {
-    let mut trackers = trackers.into_iter();
-    for owner in owners {
-        let trackers = trackers.by_ref().take(owner.trackers).collect();
-        if let Some(place) = devices.iter().position(|(id, _)| *id == owner.id) {
-            let device = devices.swap_remove(place).1;
-            // An owner that is gone was closed meanwhile, and so is the device.
-            let _ = owner.to.send(Whole { device, trackers, tracked: owner.tracked });
+/// Waits for devices. If one of them was closed meanwhile, the others stay where they were.
+fn borrow(ids: Vec<String>, loans: Vec<Loan>) -> Result<(Group, Vec<Lender>), Error> {
+    let (mut group, mut lenders, mut failed) = (Group::default(), Vec::new(), None);
+    for (id, loan) in ids.into_iter().zip(loans) {
+        match loan.take() {
+            Ok((Whole { device, trackers, tracked }, to)) => {
+                lenders.push(Lender { id: id.clone(), trackers: trackers.len(), tracked, to });
+                group.devices.push((id, device));
+                group.trackers.extend(trackers);
+                group.tracked |= tracked;
+            }
+            Err(error) => failed = Some(Error { object: Some(id), ..error }),
+        }
+    }
+    match failed {
+        None => Ok((group, lenders)),
+        Some(error) => {
+            group.give_back(lenders);
+            Err(error)
         }
     }
 }
 
-/// Devices by their ids, as a session gets them.
-type Group = Vec<(String, Whole)>;
-
-fn borrow(ids: Vec<String>, loans: Vec<Loan>) -> Result<(Group, Vec<Owner>), Error> {
-    let (mut named, mut owners) = (Vec::new(), Vec::new());
-    for (id, loan) in ids.into_iter().zip(loans) {
-        // On a failure the devices before this one are dropped with their loans' ends, which closes them: one of the
-        // group was closed while the session began.
-        let (whole, to) = loan.take()?;
-        owners.push(Owner { id: id.clone(), trackers: whole.trackers.len(), tracked: whole.tracked, to });
-        named.push((id, whole));
+impl Group {
+    /// Takes everything back from a session that did not start, and passes on why not.
+    fn again(&mut self, error: Error, unstarted: Unstarted) -> Error {
+        self.devices = unstarted.devices;
+        self.trackers.extend(unstarted.trackers);
+        error
     }
-    Ok((named, owners))
+
+    fn give_back(self, lenders: Vec<Lender>) {
+        let (mut devices, mut trackers) = (self.devices, self.trackers.into_iter());
+        for Lender { id, trackers: count, tracked, to } in lenders {
+            let trackers = trackers.by_ref().take(count).collect();
+            if let Some(place) = devices.iter().position(|(other, _)| *other == id) {
+                to.give_back(Whole { device: devices.swap_remove(place).1, trackers, tracked });
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -264,13 +287,14 @@ impl Shared {
     fn run(
         self: &Arc<Self>,
         answer: Answer<BindingSession>,
-        owners: Vec<Owner>,
-        begin: impl FnOnce(&Arc<News>) -> Started,
+        mut group: Group,
+        lenders: Vec<Lender>,
+        begin: impl FnOnce(&Arc<News>, &mut Group) -> Result<Session, Error>,
     ) {
-        let session = match begin(&self.news) {
+        let session = match begin(&self.news, &mut group) {
             Ok(session) => session,
-            Err((error, devices)) => {
-                give_back(owners, devices, Vec::new());
+            Err(error) => {
+                group.give_back(lenders);
                 return answer.give(Err(error));
             }
         };
@@ -282,8 +306,9 @@ impl Shared {
         }
         let finished = session.wait();
         let summary = BindingFinished::from(&finished);
-        let devices = finished.devices.into_iter().map(|device| (device.id, device.device));
-        give_back(owners, devices.collect(), finished.trackers);
+        group.devices = finished.devices.into_iter().map(|device| (device.id, device.device)).collect();
+        group.trackers.extend(finished.trackers);
+        group.give_back(lenders);
         *self.finished.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
         self.news.over();
     }

@@ -25,16 +25,30 @@ pub(crate) enum Task<T> {
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// On JavaScript's thread: it is closed at the latest when the environment ends.
-    pub(crate) fn start(env: Env, name: &str, owned: T) -> Result<Arc<Self>, Error> {
+    /// On JavaScript's thread: it is closed at the latest when the environment ends. What cannot be served is given back
+    /// with the error.
+    pub(crate) fn start(env: Env, name: &str, owned: T) -> Result<Arc<Self>, (Error, T)> {
         let (tasks, todo) = channel();
-        let spawned = thread::Builder::new().name(name.into()).spawn(move || work(owned, todo));
-        let thread = spawned.map_err(|error| Error::new(Code::Host, format!("cannot start a thread: {error}")))?;
+        let (give, given) = channel();
+        let serve = move || {
+            if let Ok(owned) = given.recv() {
+                work(owned, todo);
+            }
+        };
+        let thread = match thread::Builder::new().name(name.into()).spawn(serve) {
+            Ok(thread) => thread,
+            Err(error) => return Err((Error::new(Code::Host, format!("cannot start a thread: {error}")), owned)),
+        };
         let worker = Arc::new(Self { tasks: Mutex::new(Some(tasks)), thread: Mutex::new(Some(thread)) });
         let living: Arc<dyn Live> = worker.clone();
-        let kept = end_with_environment(env, &living);
-        kept.map_err(|error| Error::new(Code::Host, format!("cannot watch the end of the environment: {error}")))?;
-        Ok(worker)
+        if let Err(error) = end_with_environment(env, &living) {
+            let what = format!("cannot watch the end of the environment: {error}");
+            return Err((Error::new(Code::Host, what), owned));
+        }
+        match give.send(owned) {
+            Ok(()) => Ok(worker),
+            Err(unsent) => Err((Error::new(Code::Host, format!("the thread {name} has ended already")), unsent.0)),
+        }
     }
 
     /// Once closed, the task is dropped, and its promise says so.

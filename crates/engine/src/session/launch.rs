@@ -204,7 +204,8 @@ impl Threads {
             ended,
             linger,
         };
-        crew_for.send(crew).map_err(|_| Error::new(Code::Host, "the session's own thread has ended"))?;
+        // From here on nothing can be given back any more, and nothing fails.
+        crew_for.send(crew).ok().expect("the session's own thread waits for this and does nothing before");
         core.begin(posts);
         Ok(Session::new(core, driver))
     }

@@ -27,4 +27,5 @@ mod workers;
 pub use control::{Control, Finished, FinishedDevice, Session};
 pub use events::Events;
 pub(crate) use launch::{start_restore, start_save};
+pub use parts::Unstarted;
 pub(crate) use parts::{Hooks, Parts, words};

@@ -68,12 +68,35 @@ impl Parts {
         self.objects.iter().map(describe).collect()
     }
 
-    pub(crate) fn into_devices(self) -> Vec<(String, Box<dyn Device>)> {
-        let device = |part| match part {
-            Part::Device { id, device } => Some((id, device)),
-            Part::Memory { .. } => None,
-        };
-        self.objects.into_iter().filter_map(device).collect()
+    pub(crate) fn unstarted(self) -> Unstarted {
+        let (mut devices, mut memories) = (Vec::new(), Vec::new());
+        for part in self.objects {
+            match part {
+                Part::Device { id, device } => devices.push((id, device)),
+                Part::Memory { id, memory, .. } => memories.push((id, memory)),
+            }
+        }
+        Unstarted { devices, memories, trackers: self.trackers }
+    }
+}
+
+/// What a session was to be made of that did not start: all of it as it was, each kind in the order in which it was added.
+pub struct Unstarted {
+    /// The devices with their ids.
+    pub devices: Vec<(String, Box<dyn Device>)>,
+    /// The pieces of guest memory with their ids.
+    pub memories: Vec<(String, Box<dyn Memory>)>,
+    /// The trackers; a restore has none.
+    pub trackers: Vec<Box<dyn Tracker>>,
+}
+
+impl fmt::Debug for Unstarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { devices, memories, trackers } = self;
+        let devices: Vec<_> = devices.iter().map(|(id, _)| id).collect();
+        let memories: Vec<_> = memories.iter().map(|(id, _)| id).collect();
+        let mut all = f.debug_struct("Unstarted");
+        all.field("devices", &devices).field("memories", &memories).field("trackers", &trackers.len()).finish()
     }
 }
 

@@ -8,6 +8,7 @@ mod scene;
 
 mod a_blocked_call_is_interrupted;
 mod a_cut_connection_leaves_one_owner;
+mod a_session_that_does_not_start_gives_all_back;
 mod a_silent_peer_is_given_up;
 mod call_orders_are_golden;
 mod cancelling_brings_everything_back;

@@ -54,5 +54,5 @@ fn and_a_depth_of_nothing_is_refused() {
     target.restore.settings(RestoreSettings { depth: 0, ..RestoreSettings::default() });
     let error = target.restore.start(Source::fd(far.into()).unwrap()).unwrap_err();
     assert_eq!(error.code, Code::Usage);
-    assert_eq!(target.restore.into_devices().len(), 1, "the device is still there");
+    assert_eq!(target.restore.into_parts().devices.len(), 1, "the device is still there");
 }
