@@ -3,16 +3,11 @@
 
 mod fake_host;
 
-use core::mem::MaybeUninit;
 use std::fs::File;
-use std::io::{IoSlice, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::thread;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use vfio_migration_device::sysfs::Host;
 use vfio_migration_device::{Address, Fault, OpenError, OpenOptions, kernel};
 
@@ -133,39 +128,6 @@ fn nodes_are_known_by_their_numbers() {
     }
     let null = File::open("/dev/null").unwrap();
     assert_eq!(kernel::kind(&host.host(), null).unwrap().to_string(), "the character device 1:3");
-}
-
-/// A socket whose listener does something with its first connection.
-fn socket(name: &str, act: impl FnOnce(UnixStream) + Send + 'static) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("vfio-migration-{name}-{}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path).unwrap();
-    thread::spawn(move || act(listener.accept().unwrap().0));
-    path
-}
-
-fn send(socket: &UnixStream, descriptors: &[BorrowedFd<'_>]) {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    assert!(ancillary.push(SendAncillaryMessage::ScmRights(descriptors)));
-    sendmsg(socket, &[IoSlice::new(b"x")], &mut ancillary, SendFlags::empty()).unwrap();
-}
-
-#[test]
-fn a_program_that_hands_over_something_else_is_named() {
-    let open = |path: &PathBuf| refused(&format!("fd:unix:{}", path.display()), OpenOptions::default());
-    let gone = std::env::temp_dir().join("vfio-migration-nobody.sock");
-    says(&open(&gone), Fault::Usage, &["cannot connect", "start the program"]);
-    says(&open(&socket("closes", drop)), Fault::Usage, &["it closed the connection", "SCM_RIGHTS"]);
-    let talks = socket("talks", |mut socket| socket.write_all(b"hello").unwrap());
-    says(&open(&talks), Fault::Usage, &["a message without descriptors"]);
-    let pipe = socket("pipe", |socket| send(&socket, &[rustix::pipe::pipe().unwrap().0.as_fd()]));
-    says(&open(&pipe), Fault::Unsupported, &["is a pipe, not a VFIO device"]);
-    let many = socket("many", |socket| {
-        let null = File::open("/dev/null").unwrap();
-        send(&socket, &[null.as_fd(); 16]);
-    });
-    says(&open(&many), Fault::Usage, &["more than 4 descriptors"]);
 }
 
 #[test]

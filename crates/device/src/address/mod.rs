@@ -10,6 +10,7 @@ pub use lent::Lent;
 
 use core::fmt;
 use core::str::FromStr;
+use core::time::Duration;
 
 use vfio_migration_model::{GuestMemory, Settings};
 use vfio_migration_protocol::{Device, Tracker};
@@ -42,6 +43,8 @@ pub struct OpenOptions {
     pub host: Host,
     /// The descriptor that `fd:N` names ([`KernelAddress::descriptor`]), from whoever may make an owner of a number.
     pub descriptor: Option<std::os::fd::OwnedFd>,
+    /// How long the program at a unix socket (`fd:unix:PATH`) may take to hand the device over; 10 s.
+    pub wait: Option<Duration>,
     /// A log of dirty pages beside the device's own that may be used where the device's own is not there or does not work.
     /// What we open ourselves beside a device is used without it.
     pub lent: Option<Lent>,

@@ -110,7 +110,10 @@ pub(crate) fn open(address: &KernelAddress, mut options: OpenOptions) -> Result<
             })?;
             taken(&options, vec![fd], named, &from)
         }
-        Place::Socket(path) => taken(&options, receive::from_socket(path)?, named, &from),
+        Place::Socket(path) => {
+            let descriptors = receive::from_socket(&options.host, path, options.wait)?;
+            taken(&options, descriptors, named, &from)
+        }
         Place::Process { pid, fd } => taken(&options, vec![receive::from_process(*pid, *fd)?], named, &from),
         place => open_afresh(address, &find(&options.host, place)?, &options),
     }

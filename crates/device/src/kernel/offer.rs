@@ -98,8 +98,9 @@ pub(super) fn give(socket: &UnixStream, descriptors: &[OwnedFd]) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write, pipe};
+    use std::time::Duration;
 
-    use super::super::receive::from_stream;
+    use super::super::receive::{Deadline, from_stream};
     use super::*;
 
     #[test]
@@ -107,7 +108,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let ((mut read, write), (other, _)) = (pipe().unwrap(), pipe().unwrap());
         give(&ours, &[write.into(), other.into()]).unwrap();
-        let mut taken = from_stream(&theirs).unwrap();
+        let mut taken = from_stream(&theirs, Deadline::after(Duration::MAX)).unwrap();
         assert_eq!(taken.len(), 2);
         let mut file = fs::File::from(taken.remove(0));
         file.write_all(b"through").unwrap();
