@@ -29,7 +29,8 @@ use std::time::Duration;
 /// How a transport is opened.
 #[derive(Clone, Debug, Default)]
 pub struct TransportOptions {
-    /// How long to try to connect, or to wait for whoever connects; 10 s to connect, for ever to wait.
+    /// How long to try to connect, or to wait for whoever connects; 10 s to connect, for ever to wait. Looking a host's name
+    /// up counts; a resolver that does not answer in time leaves a thread called `vfio-resolve` behind until it does.
     pub wait: Option<Duration>,
     /// Whether a file that stands there already may be replaced; false.
     pub overwrite: bool,

@@ -34,8 +34,10 @@ impl Bound {
         match address {
             Address::Unix(path) => bound(Place::Unix(unix::Bound::bind(path)?), address.clone()),
             Address::Tcp { host, port } => {
-                let failed = |error| tcp::failed("listen on", host, *port, &error);
-                let addresses = tcp::resolve(host, *port, options.insecure)?.map_err(failed)?;
+                let failed = |error| waited(&format!("listen on {address}"), &error);
+                let until = options.wait.map(|wait| Instant::now() + wait);
+                let addresses = tcp::resolve(host, *port, options.insecure, options.interrupt.as_ref(), until)?;
+                let addresses = addresses.map_err(failed)?;
                 let (listener, local) = tcp::bind(&addresses).map_err(failed)?;
                 bound(Place::Tcp(listener), Address::Tcp { host: host.clone(), port: local.port() })
             }

@@ -11,7 +11,6 @@ pub(super) use listener::Bound;
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -41,11 +40,9 @@ pub(super) fn connect(address: &Address, options: &TransportOptions) -> Result<L
         }
         Address::Tcp { host, port } => {
             let socket = persist(options, &format!("connect to {address}"), |until| {
-                let addresses: Vec<SocketAddr> = match tcp::resolve(host, *port, options.insecure)? {
-                    Ok(addresses) => addresses,
-                    Err(error) => return Ok(Err(error)),
-                };
-                Ok(tcp::connect_once(&addresses, until, options.interrupt.as_ref()))
+                let interrupt = options.interrupt.as_ref();
+                let addresses = tcp::resolve(host, *port, options.insecure, interrupt, Some(until))?;
+                Ok(addresses.and_then(|addresses| tcp::connect_once(&addresses, until, interrupt)))
             })?;
             Ok(socket::link(socket, Way::Out))
         }

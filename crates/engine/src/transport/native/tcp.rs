@@ -1,8 +1,10 @@
 //! TCP: resolving, connecting and listening.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
@@ -10,16 +12,29 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use super::descriptor::wait;
+use crate::Error;
 use crate::transport::Interrupt;
-use crate::{Code, Error};
 
 /// How long one attempt may take: a host that drops packets must not use up the time of the others.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// The addresses that a name stands for. Without `insecure` only those of this machine.
-pub(super) fn resolve(host: &str, port: u16, insecure: bool) -> Result<io::Result<Vec<SocketAddr>>, Error> {
-    let all: Vec<_> = match (host, port).to_socket_addrs() {
-        Ok(all) => all.collect(),
+pub(super) fn resolve(
+    host: &str,
+    port: u16,
+    insecure: bool,
+    interrupt: Option<&Interrupt>,
+    until: Option<Instant>,
+) -> Result<io::Result<Vec<SocketAddr>>, Error> {
+    let found = match host.parse::<IpAddr>() {
+        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+        Err(_) => {
+            let name = (host.to_owned(), port);
+            look_up(move || Ok(name.to_socket_addrs()?.collect()), interrupt, until)
+        }
+    };
+    let all = match found {
+        Ok(all) => all,
         Err(error) => return Ok(Err(error)),
     };
     if let Some(remote) = all.iter().find(|address| !address.ip().is_loopback())
@@ -31,6 +46,33 @@ pub(super) fn resolve(host: &str, port: u16, insecure: bool) -> Result<io::Resul
         )));
     }
     Ok(Ok(all))
+}
+
+/// Asks the host's resolver, which knows neither deadlines nor interrupts. It has a thread of its own, which is left behind
+/// if the wait for it ends first: it owns nothing, and ends when the resolver has answered.
+fn look_up(
+    find: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    interrupt: Option<&Interrupt>,
+    until: Option<Instant>,
+) -> io::Result<Vec<SocketAddr>> {
+    let over = Interrupt::new()?;
+    let (tell, found) = channel();
+    let finding = {
+        let over = over.clone();
+        move || {
+            // Nobody may be left to be told.
+            let _ = tell.send(find());
+            over.trigger();
+        }
+    };
+    thread::Builder::new().name("vfio-resolve".into()).spawn(finding)?;
+    match wait(over.as_fd(), PollFlags::IN, interrupt, until) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the name was not resolved in time"))
+        }
+        Err(error) => Err(error),
+        Ok(()) => found.recv().map_err(io::Error::other)?,
+    }
 }
 
 /// Tries each address once.
@@ -75,7 +117,47 @@ pub(super) fn bind(addresses: &[SocketAddr]) -> io::Result<(OwnedFd, SocketAddr)
     Ok((listener.into(), address))
 }
 
-/// The error that says where nothing could be done.
-pub(super) fn failed(doing: &str, host: &str, port: u16, error: &io::Error) -> Error {
-    Error::io(Code::Transport, format!("cannot {doing} tcp:{host}:{port}"), error)
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver;
+
+    use super::*;
+
+    /// A resolver that does not answer before the other end of the channel is gone.
+    fn silent(until: Receiver<()>) -> impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static {
+        move || {
+            let _ = until.recv();
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_not_waited_for_any_longer() {
+        let (_answers, never) = channel();
+        let until = Instant::now() + Duration::from_millis(20);
+        let error = look_up(silent(never), None, Some(until)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(error.to_string(), "the name was not resolved in time");
+    }
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_interrupted() {
+        let (_answers, never) = channel();
+        let interrupt = Interrupt::new().unwrap();
+        let other = interrupt.clone();
+        let triggering = thread::spawn(move || other.trigger());
+        let error = look_up(silent(never), Some(&interrupt), None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        triggering.join().unwrap();
+    }
+
+    #[test]
+    fn names_and_numbers_are_resolved() {
+        let named = resolve("localhost", 7, false, None, None).unwrap().unwrap();
+        assert!(!named.is_empty() && named.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
+        let (over, v6) = (Some(Instant::now()), "[::1]:7".parse().unwrap());
+        assert_eq!(resolve("::1", 7, false, None, over).unwrap().unwrap(), [v6], "a number needs no time");
+        let error = look_up(|| Err(io::ErrorKind::NotFound.into()), None, None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
 }
