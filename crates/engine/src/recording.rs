@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vfio_migration_protocol::trace::{Access, Trace};
 use vfio_migration_protocol::{
-    Bitmap, CallError, Capabilities, Device, Estimate, Filled, IovaRange, Passport, PreCopyInfo, Protocol, State,
-    Table, Then, Tracker,
+    Bitmap, CallError, Capabilities, Companions, Device, Estimate, Filled, IovaRange, Passport, PreCopyInfo, Protocol,
+    State, Table, Then, Tracker,
 };
 
 /// A trace holds so many lines at most; what comes after them is left out, and the last line says so.
@@ -189,6 +189,10 @@ impl Device for RecordedDevice {
 
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
         self.device.interrupter()
+    }
+
+    fn companions(&self) -> Option<Companions> {
+        self.device.companions()
     }
 
     fn resets(&self) -> Option<u64> {

@@ -30,7 +30,7 @@ pub mod stream;
 pub mod trace;
 
 pub use device::{
-    Bitmap, CallError, Device, Errno, Filled, IovaRange, Memory, PreCopyInfo, Protocol, Runs, Then, Tracker,
+    Bitmap, CallError, Companions, Device, Errno, Filled, IovaRange, Memory, PreCopyInfo, Protocol, Runs, Then, Tracker,
 };
 pub use estimate::Estimate;
 pub use event::{Event, EventKind};

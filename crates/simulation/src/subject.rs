@@ -3,8 +3,8 @@
 mod driver;
 
 use vfio_migration_model::{Held, Model, Register};
-use vfio_migration_protocol::session::{DeviceAnswer, DeviceCall, Protocol};
-use vfio_migration_protocol::{CallError, Capabilities, Errno, Estimate, Filled, PreCopyInfo, State, Table, Then};
+use vfio_migration_protocol::session::{DeviceAnswer, DeviceCall, DeviceObject};
+use vfio_migration_protocol::{CallError, Errno, Estimate, Filled, PreCopyInfo, State, Table, Then};
 
 use crate::fault::CallFault;
 use driver::Driver;
@@ -78,12 +78,9 @@ impl Subject {
         self.driver.model_mut()
     }
 
-    pub(crate) const fn protocol(&self) -> Protocol {
-        if self.driver.is_region() { Protocol::Region } else { Protocol::Fsm }
-    }
-
-    pub(crate) fn capabilities(&self) -> Capabilities {
-        self.driver.capabilities()
+    /// The device as its session's machine sees it.
+    pub(crate) fn object(&mut self) -> DeviceObject {
+        DeviceObject::of(self.id.clone(), self.driver.device())
     }
 
     pub(crate) fn table(&self) -> Table {

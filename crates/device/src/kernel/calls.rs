@@ -3,6 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use vfio_migration_protocol::Companions;
 
 /// The answer to `VFIO_MIG_GET_PRECOPY_INFO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,11 @@ pub(super) trait Calls: Send {
 
     /// Writes to a data fd.
     fn write(&self, data: BorrowedFd<'_>, from: &[u8]) -> Result<usize, Errno>;
+
+    /// Those of the device's IOMMU group that are open, if its group is known. No call.
+    fn companions(&self) -> Option<Companions> {
+        None
+    }
 
     /// Another descriptor of the device, to keep its number.
     fn duplicate(&self) -> Result<OwnedFd, Errno>;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use vfio_migration_protocol::device::Then;
 use vfio_migration_protocol::{
-    CallError, Capabilities, Device, Errno as Number, Estimate, Filled, Passport, PreCopyInfo, State, Table,
+    CallError, Capabilities, Companions, Device, Errno as Number, Estimate, Filled, Passport, PreCopyInfo, State, Table,
 };
 
 use super::calls::{Calls, Left};
@@ -265,6 +265,10 @@ impl<C: Calls> Device for Fsm<C> {
             Err(Errno::NOTTY | Errno::INVAL | Errno::OPNOTSUPP) => Ok(Estimate::Unknown),
             Err(errno) => Err(self.requests.failed("asking for the size of the data", errno)),
         }
+    }
+
+    fn companions(&self) -> Option<Companions> {
+        self.calls.companions()
     }
 
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {

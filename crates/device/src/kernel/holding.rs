@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
-use vfio_migration_protocol::State;
+use vfio_migration_protocol::{Companions, State};
 
 use super::cdev::AddressSpace;
+use super::companions::Membership;
 use super::group::Group;
 use crate::address::By;
 
@@ -15,6 +16,15 @@ use crate::address::By;
 pub(super) struct Kept {
     pub(super) device: OwnedFd,
     pub(super) beside: Beside,
+    /// Which devices of its IOMMU group are open, if its group is known.
+    pub(super) membership: Option<Membership>,
+}
+
+impl Kept {
+    /// Those of its IOMMU group that are open.
+    pub(super) fn companions(&self) -> Option<Companions> {
+        self.membership.as_ref().map(Membership::companions)
+    }
 }
 
 /// The device itself, for whoever makes calls on it.

@@ -2,6 +2,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use vfio_migration_protocol::Companions;
 use vfio_migration_uapi::{device, feature, layout, precopy};
 
 use super::calls::{Calls, Left};
@@ -44,6 +45,10 @@ impl Calls for Ioctls {
 
     fn write(&self, data: BorrowedFd<'_>, from: &[u8]) -> Result<usize, Errno> {
         rustix::io::write(data, from)
+    }
+
+    fn companions(&self) -> Option<Companions> {
+        self.0.companions()
     }
 
     fn duplicate(&self) -> Result<OwnedFd, Errno> {

@@ -25,6 +25,7 @@
 
 mod calls;
 mod cdev;
+mod companions;
 mod descriptor;
 mod first_state;
 mod fsm;
@@ -61,6 +62,7 @@ use crate::address::{By, Fault, KernelAddress, KernelError, OpenOptions, Opened,
 use crate::region::RegionDevice;
 use crate::sysfs::{Host, SysDevice};
 use cdev::Bound;
+use companions::Membership;
 use first_state::Found;
 use fsm::Fsm;
 use group::Group;
@@ -126,7 +128,8 @@ fn taken(
     from: &str,
 ) -> Result<Opened, KernelError> {
     let passed = passed::sort(&options.host, descriptors, named, from)?;
-    let kept = Kept { device: passed.device, beside: Beside::Borrowed(passed.beside) };
+    let beside = Beside::Borrowed(passed.beside);
+    let kept = Kept { device: passed.device, beside, membership: passed.membership };
     finish(kept, passed.sysfs.as_ref(), None, options, from)
 }
 
@@ -159,8 +162,8 @@ fn open_afresh(address: &KernelAddress, device: &SysDevice, options: &OpenOption
         By::Cdev => {
             let node = node.ok_or_else(|| no_cdev(host, device, &from))?;
             match Bound::open(host, &node, device, token) {
-                Ok(Bound { device, space, tracking }) => {
-                    (Kept { device, beside: Beside::Space { space, tracking } }, by)
+                Ok(Bound { device: fd, space, tracking }) => {
+                    (kept(host, device, fd, Beside::Space { space, tracking }), by)
                 }
                 // Before Linux 6.17 a token goes by group only.
                 Err(error) if address.by.is_none() && token.is_some() && error.errno == Some(Number::EINVAL) => {
@@ -175,7 +178,11 @@ fn open_afresh(address: &KernelAddress, device: &SysDevice, options: &OpenOption
 
 fn by_group(host: &Host, device: &SysDevice, token: Option<&Token>) -> Result<Kept, KernelError> {
     let group = Group::of(host, device)?;
-    Ok(Kept { device: group.device(device, token)?, beside: Beside::Group(group) })
+    Ok(kept(host, device, group.device(device, token)?, Beside::Group(group)))
+}
+
+fn kept(host: &Host, of: &SysDevice, device: OwnedFd, beside: Beside) -> Kept {
+    Kept { device, beside, membership: Membership::of(host, of) }
 }
 
 /// The device is open: finds out what it can do and where it is.

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use vfio_migration_uapi::device;
 
+use super::companions::Membership;
 use super::descriptor::{Kind, device_folder, kind};
 use crate::address::{Fault, KernelError, Place};
 use crate::sysfs::{Host, SysDevice};
@@ -13,6 +14,7 @@ use crate::sysfs::{Host, SysDevice};
 pub(super) struct Passed {
     pub(super) device: OwnedFd,
     pub(super) sysfs: Option<SysDevice>,
+    pub(super) membership: Option<Membership>,
     pub(super) beside: Vec<OwnedFd>,
 }
 
@@ -36,6 +38,10 @@ pub(super) fn sort(
     let mut beside = descriptors;
     let (device, kind) = (beside.remove(place), kinds.remove(place));
     let sysfs = identify(host, &device, &kind, named, from)?;
+    let membership = match &sysfs {
+        Some(device) => Membership::of(host, device),
+        None => Membership::by_group(host, &kinds, from),
+    };
     match device::info(device.as_fd()) {
         Ok(_) => {}
         // Before it is bound, every call is.
@@ -49,7 +55,7 @@ pub(super) fn sort(
             return Err(KernelError::new(Fault::Device, what, "is the device still there?").with(errno));
         }
     }
-    Ok(Passed { device, sysfs, beside })
+    Ok(Passed { device, sysfs, membership, beside })
 }
 
 /// Which descriptor is the device's, if the others are none but those that one device needs: its container and its group,

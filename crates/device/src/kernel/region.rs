@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::{Errno, pread, pwrite};
 use vfio_migration_protocol::region::{BLOCK, NDMA_CAPABILITY, REGION_SUBTYPE, REGION_TYPE};
-use vfio_migration_protocol::{CallError, Errno as Number};
+use vfio_migration_protocol::{CallError, Companions, Errno as Number};
 use vfio_migration_uapi::device::{self, Region as Info};
 use vfio_migration_uapi::layout::{
     VFIO_REGION_INFO_FLAG_MMAP, VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
@@ -28,6 +28,11 @@ pub(super) trait Accesses: Send {
 
     /// `VFIO_DEVICE_RESET`
     fn reset(&self) -> Result<(), Errno>;
+
+    /// Those of the device's IOMMU group that are open, if its group is known. No access.
+    fn companions(&self) -> Option<Companions> {
+        None
+    }
 }
 
 /// The migration region of a device, mapped as far as it can be.
@@ -142,6 +147,10 @@ impl<A: Accesses> Region for KernelRegion<A> {
         self.requests.reset(|| self.accesses.reset())
     }
 
+    fn companions(&self) -> Option<Companions> {
+        self.accesses.companions()
+    }
+
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
         Some(self.requests.interrupter())
     }
@@ -158,6 +167,10 @@ impl Accesses for KeptDevice {
 
     fn reset(&self) -> Result<(), Errno> {
         device::reset(self.as_fd())
+    }
+
+    fn companions(&self) -> Option<Companions> {
+        self.0.companions()
     }
 }
 

@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use vfio_migration_protocol::session::{RestoreObject, SaveObject, TrackerIndex};
+use vfio_migration_protocol::session::{DeviceObject, RestoreObject, SaveObject, TrackerIndex};
 use vfio_migration_protocol::{Device, Estimate, Memory, Outcome, Tracker};
 
 /// What a builder has collected: everything that a session's workers will own.
@@ -36,13 +36,7 @@ impl Parts {
     /// What a save tells its machine about the objects.
     pub(super) fn to_save(&self) -> Vec<SaveObject> {
         let describe = |part: &Part| match part {
-            Part::Device { id, device } => SaveObject::Device {
-                id: id.clone(),
-                protocol: device.protocol(),
-                capabilities: device.capabilities(),
-                table: device.table(),
-                passport: device.passport().clone(),
-            },
+            Part::Device { id, device } => SaveObject::Device(DeviceObject::of(id, &**device)),
             Part::Memory { id, memory, page_size, trackers } => SaveObject::Memory {
                 id: id.clone(),
                 range: memory.range(),
@@ -56,13 +50,7 @@ impl Parts {
     /// What a restore tells its machine about the objects.
     pub(super) fn to_restore(&self) -> Vec<RestoreObject> {
         let describe = |part: &Part| match part {
-            Part::Device { id, device } => RestoreObject::Device {
-                id: id.clone(),
-                protocol: device.protocol(),
-                capabilities: device.capabilities(),
-                table: device.table(),
-                passport: device.passport().clone(),
-            },
+            Part::Device { id, device } => RestoreObject::Device(DeviceObject::of(id, &**device)),
             Part::Memory { id, memory, .. } => RestoreObject::Memory { id: id.clone(), range: memory.range() },
         };
         self.objects.iter().map(describe).collect()

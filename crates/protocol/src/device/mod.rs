@@ -1,11 +1,13 @@
 //! What a session moves and what it asks: devices, guest memory, trackers of dirty pages.
 
 mod bitmap;
+mod companions;
 mod errno;
 mod memory;
 mod runs;
 
 pub use bitmap::Bitmap;
+pub use companions::Companions;
 pub use errno::{CallError, Errno, NotAnErrno};
 pub use memory::{IovaRange, Memory, Tracker};
 pub use runs::Runs;
@@ -105,6 +107,11 @@ pub trait Device: Send {
     /// not block. A call that is just about to block may miss it, so it is made again until the call has returned; where
     /// no call is under way it does nothing. Data that the call was moving may be lost.
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
+        None
+    }
+
+    /// The devices of its IOMMU group that this process has open by now, where the backend knows its group.
+    fn companions(&self) -> Option<Companions> {
         None
     }
 

@@ -11,7 +11,9 @@ pub use unfit::{BadAreas, UnfitRegion};
 use std::sync::Arc;
 
 use super::{Access, Change, Register, ResumeLoop, SaveLoop, StateBits, Step};
-use crate::{CallError, Capabilities, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table};
+use crate::{
+    CallError, Capabilities, Companions, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table,
+};
 
 /// How often a change of state that a signal interrupted is begun again.
 const INTERRUPTIONS: u32 = 100;
@@ -380,6 +382,10 @@ impl<R: Region> Device for RegionDevice<R> {
         self.region.begin();
         // `pending_bytes` means nothing before the device saves.
         Ok(self.left()?.unwrap_or(Estimate::Unknown))
+    }
+
+    fn companions(&self) -> Option<Companions> {
+        self.region.companions()
     }
 
     fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {

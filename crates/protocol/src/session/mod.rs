@@ -16,6 +16,7 @@
 mod course;
 mod group;
 mod message;
+mod objects;
 mod options;
 mod recovery;
 mod restore;
@@ -23,9 +24,10 @@ mod save;
 
 pub use crate::device::Protocol;
 pub use message::{Message, ObjectDescription, ObjectKind, Offer};
+pub use objects::{DeviceObject, RestoreObject, SaveObject};
 pub use options::{Mode, RestoreOptions, SaveOptions, Then, Unrecoverable};
-pub use restore::{Restore, RestoreObject};
-pub use save::{Save, SaveObject};
+pub use restore::Restore;
+pub use save::Save;
 
 use core::fmt;
 use core::time::Duration;

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use vfio_migration_protocol::session::{
-    Action, Chunk, DeviceAnswer, DeviceCall, Input, Message, Mode, Output, Protocol, Restore, RestoreObject,
-    RestoreOptions, Save, SaveObject, SaveOptions, Then, TrackerAnswer, TrackerCall, TrackerIndex,
+    Action, Chunk, DeviceAnswer, DeviceCall, DeviceObject, Input, Message, Mode, Output, Protocol, Restore,
+    RestoreObject, RestoreOptions, Save, SaveObject, SaveOptions, Then, TrackerAnswer, TrackerCall, TrackerIndex,
 };
 use vfio_migration_protocol::{
     Bitmap, Capabilities, Estimate, Filled, IovaRange, Outcome, Passport, PreCopyInfo, State, Table, Then as Follows,
@@ -54,23 +54,16 @@ impl Pair {
     pub(crate) fn new(setup: &Setup) -> Self {
         let id = |place: usize| format!("dev{place}");
         let ids = || setup.devices.iter().copied().enumerate().map(move |(place, caps)| (id(place), caps));
-        let protocol = Protocol::Fsm;
-        let device = |(id, capabilities)| SaveObject::Device {
+        let device = |(id, capabilities)| DeviceObject {
             id,
-            protocol,
+            protocol: Protocol::Fsm,
             capabilities,
             table: Table::fsm(capabilities),
             passport: Passport::new(),
+            companions: None,
         };
-        let mut from: Vec<_> = ids().map(device).collect();
-        let device = |(id, capabilities)| RestoreObject::Device {
-            id,
-            protocol,
-            capabilities,
-            table: Table::fsm(capabilities),
-            passport: Passport::new(),
-        };
-        let mut to: Vec<_> = ids().map(device).collect();
+        let mut from: Vec<_> = ids().map(|of| SaveObject::Device(device(of))).collect();
+        let mut to: Vec<_> = ids().map(|of| RestoreObject::Device(device(of))).collect();
         if setup.memory {
             let trackers = vec![TrackerIndex(0)];
             from.push(SaveObject::Memory { id: "ram".into(), range: RANGE, page_size: 4096, trackers });

@@ -1,14 +1,14 @@
 //! Region devices in a session: what the machines do where a dialect has no arc, or a device refuses one.
 
 use vfio_migration_protocol::session::{
-    Action, Chunk, Command, DeviceCall, Fault, Hook, Input, Message, Mode, Object, ObjectKind, Protocol, Restore,
-    RestoreObject, RestoreOptions, Save, SaveObject, SaveOptions,
+    Action, Chunk, Command, DeviceCall, DeviceObject, Fault, Hook, Input, Message, Mode, Object, ObjectKind, Protocol,
+    Restore, RestoreObject, RestoreOptions, Save, SaveObject, SaveOptions,
 };
 use vfio_migration_protocol::state::Dialect;
 use vfio_migration_protocol::{Capabilities, Estimate, Outcome, Passport, State, Table};
 
 use crate::driver::End;
-use crate::scenes::{HOUR, offer, options, plain};
+use crate::scenes::{self, HOUR, offer, options, plain};
 
 const FULL: Capabilities = Capabilities::from_bits(1 | 2 | 4);
 
@@ -36,27 +36,19 @@ impl Kind {
     }
 }
 
+fn device(place: usize, kind: &Kind) -> DeviceObject {
+    DeviceObject { protocol: kind.protocol(), table: kind.table(), ..scenes::device(place) }
+}
+
 fn source(mut options: SaveOptions, kinds: &[Kind]) -> End<Save> {
-    let object = |(place, kind): (usize, &Kind)| SaveObject::Device {
-        id: format!("d{place}"),
-        protocol: kind.protocol(),
-        capabilities: FULL,
-        table: kind.table(),
-        passport: Passport::new(),
-    };
+    let object = |(place, kind)| SaveObject::Device(device(place, kind));
     options.no_p2p_traffic = true;
     End::source_of(options, kinds.iter().enumerate().map(object).collect())
 }
 
 /// A destination of these devices, all in resuming.
 fn accepted(mode: Mode, kinds: &[Kind]) -> End<Restore> {
-    let object = |(place, kind): (usize, &Kind)| RestoreObject::Device {
-        id: format!("d{place}"),
-        protocol: kind.protocol(),
-        capabilities: FULL,
-        table: kind.table(),
-        passport: Passport::new(),
-    };
+    let object = |(place, kind)| RestoreObject::Device(device(place, kind));
     let options = RestoreOptions { no_p2p_traffic: true, ..RestoreOptions::default() };
     let restore = Restore::new(options, kinds.iter().enumerate().map(object).collect()).expect("they fit");
     let mut end = End::new(restore, mode, kinds.len());

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use vfio_migration_protocol::session::{
-    Chunk, Input, Message, Mode, Object, ObjectDescription, ObjectKind, Offer, Protocol, Restore, RestoreObject,
-    RestoreOptions, Save, SaveObject, SaveOptions,
+    Chunk, DeviceObject, Input, Message, Mode, Object, ObjectDescription, ObjectKind, Offer, Protocol, Restore,
+    RestoreObject, RestoreOptions, Save, SaveObject, SaveOptions,
 };
 use vfio_migration_protocol::{Capabilities, Estimate, IovaRange, Passport, Table};
 
@@ -24,24 +24,23 @@ pub(crate) fn options() -> SaveOptions {
     SaveOptions { chunk: CHUNK, ..SaveOptions::default() }
 }
 
-pub(crate) fn saved(place: usize) -> SaveObject {
-    SaveObject::Device {
+pub(crate) fn device(place: usize) -> DeviceObject {
+    DeviceObject {
         id: format!("d{place}"),
         protocol: Protocol::Fsm,
         capabilities: FULL,
         table: Table::fsm(FULL),
         passport: Passport::new(),
+        companions: None,
     }
 }
 
+pub(crate) fn saved(place: usize) -> SaveObject {
+    SaveObject::Device(device(place))
+}
+
 fn restored(place: usize) -> RestoreObject {
-    RestoreObject::Device {
-        id: format!("d{place}"),
-        protocol: Protocol::Fsm,
-        capabilities: FULL,
-        table: Table::fsm(FULL),
-        passport: Passport::new(),
-    }
+    RestoreObject::Device(device(place))
 }
 
 /// What a source with so many devices offers.
@@ -63,7 +62,7 @@ impl End<Save> {
     /// A source of these objects, devices first.
     pub(crate) fn source_of(options: SaveOptions, objects: Vec<SaveObject>) -> Self {
         let mode = options.mode;
-        let devices = objects.iter().filter(|object| matches!(object, SaveObject::Device { .. })).count();
+        let devices = objects.iter().filter(|object| matches!(object, SaveObject::Device(_))).count();
         Self::new(Save::new(options, [7; 16], objects).expect("the options fit"), mode, devices)
     }
 

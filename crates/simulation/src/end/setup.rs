@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 
 use vfio_migration_model::device::Scratch;
 use vfio_migration_model::{FaultPlan, GuestMemory, Model, Register, Settings};
+use vfio_migration_protocol::Capabilities;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Failure, Restore, RestoreObject, Save, SaveObject, SaveOptions, TrackerIndex};
-use vfio_migration_protocol::{Capabilities, Device};
 
 use super::{End, Thing, Watch};
 use crate::codec::Codec;
@@ -36,16 +36,7 @@ impl End {
         let trackers = if tracked && scenario.pages > 0 { world.trackers() } else { Vec::new() };
         let watched_by = (0..).zip(&trackers).map(|(place, _)| TrackerIndex(place)).collect::<Vec<_>>();
         let objects = world.things.iter().map(|thing| match *thing {
-            Thing::Device(place) => {
-                let device = &world.devices[place];
-                SaveObject::Device {
-                    id: device.id.clone(),
-                    protocol: device.protocol(),
-                    capabilities: device.capabilities(),
-                    table: device.table(),
-                    passport: device.model().passport().clone(),
-                }
-            }
+            Thing::Device(place) => SaveObject::Device(world.devices[place].object()),
             Thing::Memory(place) => SaveObject::Memory {
                 id: piece_name(place),
                 range: world.pieces[place].range(),
@@ -68,16 +59,7 @@ impl End {
             world.things.swap(place, other);
         }
         let objects = world.things.iter().map(|thing| match *thing {
-            Thing::Device(place) => {
-                let device = &world.devices[place];
-                RestoreObject::Device {
-                    id: device.id.clone(),
-                    protocol: device.protocol(),
-                    capabilities: device.capabilities(),
-                    table: device.table(),
-                    passport: device.model().passport().clone(),
-                }
-            }
+            Thing::Device(place) => RestoreObject::Device(world.devices[place].object()),
             Thing::Memory(place) => RestoreObject::Memory { id: piece_name(place), range: world.pieces[place].range() },
         });
         let restore = Restore::new(scenario.restore.clone(), objects.collect())?;

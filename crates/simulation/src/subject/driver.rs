@@ -2,7 +2,7 @@
 
 use vfio_migration_model::Model;
 use vfio_migration_protocol::region::{Limits, RegionDevice, RegionOptions};
-use vfio_migration_protocol::{Capabilities, Device, Table};
+use vfio_migration_protocol::{Device, Table};
 
 /// Most that a region device may give once it has stopped, in bytes: far more than a scenario's devices have.
 const MOST: u64 = 1 << 24;
@@ -46,13 +46,6 @@ impl Driver {
         match self {
             Self::Fsm(model) => &mut **model,
             Self::Region(device) => &mut **device,
-        }
-    }
-
-    pub(crate) fn capabilities(&self) -> Capabilities {
-        match self {
-            Self::Fsm(model) => model.capabilities(),
-            Self::Region(device) => device.capabilities(),
         }
     }
 

@@ -7,7 +7,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use vfio_migration_protocol::device::Then;
-use vfio_migration_protocol::{CallError, Capabilities, Device, Errno as Number, Estimate, Passport, State};
+use vfio_migration_protocol::{
+    CallError, Capabilities, Companions, Device, Errno as Number, Estimate, Passport, State,
+};
 
 use super::Fsm;
 use crate::kernel::calls::{Calls, Left};
@@ -90,6 +92,10 @@ impl Calls for Script {
 
     fn write(&self, _data: BorrowedFd<'_>, _from: &[u8]) -> Result<usize, Errno> {
         answer!(self, "write", Step::Write(answer) => answer)
+    }
+
+    fn companions(&self) -> Option<Companions> {
+        Some(Companions { group: 40, name: "a".into(), open: vec!["a".into(), "b".into()] })
     }
 
     fn duplicate(&self) -> Result<OwnedFd, Errno> {
@@ -298,4 +304,10 @@ fn reinit_means_something_only_if_it_was_asked_for() {
     assert_eq!((info.initial, info.dirty, info.reinit), (Estimate::Known(24), Estimate::Known(0), true));
     done(&old);
     done(&new);
+}
+
+#[test]
+fn it_says_who_else_of_its_group_is_open() {
+    let companions = device(Vec::new()).companions().unwrap();
+    assert_eq!((companions.group, companions.open), (40, vec!["a".to_owned(), "b".to_owned()]));
 }

@@ -14,8 +14,11 @@ use vfio_migration_protocol::region::Register;
 use vfio_migration_protocol::{Capabilities, Device, Passport, State, Then};
 
 use super::*;
+use crate::kernel::companions::Membership;
+use crate::kernel::descriptor::Kind;
 use crate::kernel::holding::{Beside, Kept};
 use crate::region::{BadAreas, RegionDevice, RegionOptions};
+use crate::sysfs::Host;
 
 const PAGE: u64 = 4096;
 /// Where the region begins in the descriptor, as in those of the kernel not at its beginning.
@@ -32,7 +35,7 @@ fn info(size: u64) -> Info {
 
 /// A region of `size` bytes in a descriptor that has no more, and that descriptor.
 fn region(size: u64, describe: impl FnOnce(&mut Info)) -> (Result<KernelRegion<KeptDevice>, UnfitRegion>, Arc<Kept>) {
-    let kept = Arc::new(Kept { device: memfd(START + size), beside: Beside::Borrowed(Vec::new()) });
+    let kept = Arc::new(Kept { device: memfd(START + size), beside: Beside::Borrowed(Vec::new()), membership: None });
     let mut info = info(size);
     describe(&mut info);
     (KernelRegion::new(KeptDevice(Arc::clone(&kept)), kept.device.as_fd(), &info), kept)
@@ -87,7 +90,7 @@ fn a_region_that_cannot_be_is_refused() {
     assert_eq!(refused(|info| info.flags &= !VFIO_REGION_INFO_FLAG_WRITE), Some(UnfitRegion::Access));
     assert_eq!(refused(|info| info.flags &= !VFIO_REGION_INFO_FLAG_READ), Some(UnfitRegion::Access));
     for (offset, size) in [(u64::MAX, 2), (i64::MAX as u64, 1), (1, u64::MAX)] {
-        let kept = Arc::new(Kept { device: memfd(PAGE), beside: Beside::Borrowed(Vec::new()) });
+        let kept = Arc::new(Kept { device: memfd(PAGE), beside: Beside::Borrowed(Vec::new()), membership: None });
         let info = Info { offset, size, ..info(1) };
         let region = KernelRegion::new(KeptDevice(Arc::clone(&kept)), kept.device.as_fd(), &info);
         assert_eq!(region.err(), Some(UnfitRegion::Place { offset, size }));
@@ -315,4 +318,18 @@ fn a_device_moves_through_its_descriptor() {
             assert_eq!(!region.mapped().is_empty(), is_mapped, "{settings}");
         }
     }
+}
+
+#[test]
+fn it_says_who_else_of_its_group_is_open() {
+    let beside = [Kind::Group("4711".into())];
+    let open = |from| Membership::by_group(&Host::at("/nonexistent"), &beside, from);
+    let device = memfd(START + PAGE);
+    let kept = Arc::new(Kept { device, beside: Beside::Borrowed(Vec::new()), membership: open("fd:5") });
+    let region = KernelRegion::new(KeptDevice(Arc::clone(&kept)), kept.device.as_fd(), &info(PAGE)).unwrap();
+    let device = RegionDevice::new(region, Passport::new(), Capabilities::STOP_COPY, RegionOptions::default()).unwrap();
+    let other = open("fd:6");
+    assert_eq!(device.companions().unwrap().open, ["fd:5", "fd:6"]);
+    drop(other);
+    assert_eq!(device.companions().unwrap().open, ["fd:5"]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::region::{Limits, Oversized};
 use crate::state::Dialect;
-use crate::{CallError, Errno};
+use crate::{CallError, Companions, Errno};
 
 /// A migration region, by offset: what reaches it, and nothing about what the bytes mean.
 ///
@@ -47,6 +47,11 @@ pub trait Region: Send {
 
     /// Resets the device that the region belongs to.
     fn reset(&mut self) -> Result<(), CallError>;
+
+    /// Those of the device's IOMMU group that are open, as [`Device::companions`](crate::Device::companions).
+    fn companions(&self) -> Option<Companions> {
+        None
+    }
 
     /// A way for other threads to end the request that is under way, as
     /// [`Device::interrupter`](crate::Device::interrupter).

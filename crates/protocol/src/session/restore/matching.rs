@@ -1,7 +1,7 @@
 //! Whether what a stream offers fits what is here. Objects are matched by id and passport, never by order.
 
-use super::super::{Failure, Fault, ObjectDescription, ObjectKind, Offer};
-use super::RestoreObject;
+use super::super::objects::Listed;
+use super::super::{DeviceObject, Failure, Fault, ObjectDescription, ObjectKind, Offer, RestoreObject};
 use crate::Estimate;
 
 /// For each object of the stream, its place in the list of what is here.
@@ -28,7 +28,7 @@ fn compare(offered: &ObjectDescription, here: &RestoreObject) -> Result<(), Fail
     match (&offered.kind, here) {
         (
             ObjectKind::Device { protocol, passport, .. },
-            RestoreObject::Device { protocol: own_protocol, passport: own_passport, .. },
+            RestoreObject::Device(DeviceObject { protocol: own_protocol, passport: own_passport, .. }),
         ) => {
             if protocol != own_protocol {
                 return refuse(&offered.id, format!("speaks {protocol:?} at the source and {own_protocol:?} here"));
@@ -48,14 +48,14 @@ fn compare(offered: &ObjectDescription, here: &RestoreObject) -> Result<(), Fail
         (ObjectKind::Device { .. }, RestoreObject::Memory { .. }) => {
             refuse(&offered.id, "is a device at the source and memory here".into())
         }
-        (ObjectKind::Memory { .. }, RestoreObject::Device { .. }) => {
+        (ObjectKind::Memory { .. }, RestoreObject::Device(_)) => {
             refuse(&offered.id, "is memory at the source and a device here".into())
         }
     }
 }
 
 fn names(here: &[RestoreObject]) -> String {
-    here.iter().map(RestoreObject::id).collect::<Vec<_>>().join(", ")
+    here.iter().map(Listed::id).collect::<Vec<_>>().join(", ")
 }
 
 fn refuse<T>(id: &str, what: String) -> Result<T, Failure> {

@@ -10,54 +10,17 @@ use core::time::Duration;
 
 use super::course::Course;
 use super::group::{Group, Settled};
-use super::save::no_grace;
+use super::objects::{self, Listed, no_grace};
 use super::{
-    Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Hook, Input, NotNow, Object, Output, Protocol,
-    RestoreOptions,
+    Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Hook, Input, NotNow, Object, Output,
+    RestoreObject, RestoreOptions,
 };
 use crate::event::Phase;
 use crate::report::{ObjectReport, Report, Side};
-use crate::{CallError, Capabilities, EventKind, IovaRange, Passport, Table};
+use crate::{CallError, EventKind};
 use back::{Down, Fall};
 use intake::Intake;
 use peer::Peer;
-
-/// What a [`Restore`] can take.
-#[derive(Clone, Debug)]
-pub enum RestoreObject {
-    /// A device.
-    Device {
-        /// Its name in the stream.
-        id: String,
-        /// Which protocol it speaks.
-        protocol: Protocol,
-        /// [`Device::capabilities`](crate::Device::capabilities)
-        capabilities: Capabilities,
-        /// [`Device::table`](crate::Device::table)
-        table: Table,
-        /// [`Device::passport`](crate::Device::passport)
-        passport: Passport,
-    },
-    /// A piece of guest memory.
-    Memory {
-        /// Its name in the stream.
-        id: String,
-        /// [`Memory::range`](crate::Memory::range)
-        range: IovaRange,
-    },
-}
-
-impl RestoreObject {
-    fn id(&self) -> &str {
-        match self {
-            Self::Device { id, .. } | Self::Memory { id, .. } => id,
-        }
-    }
-
-    const fn has_segments(&self) -> bool {
-        matches!(self, Self::Device { protocol: Protocol::Region, .. })
-    }
-}
 
 /// The destination's end of a migration: a group of devices, and guest memory, arrive on this host.
 ///
@@ -131,30 +94,23 @@ enum Stage {
 impl Restore {
     /// A session that takes exactly these objects.
     ///
-    /// Fails with [`Fault::Usage`] where ids are missing or stand twice, and with [`Fault::Device`] for a group whose P2P
+    /// Fails with [`Fault::Usage`] where ids are missing or stand twice, and where a device of an IOMMU group is left out
+    /// that is open as well ([`Device::companions`](crate::Device::companions)); with [`Fault::Device`] for a group whose P2P
     /// DMA cannot be quiesced.
     pub fn new(options: RestoreOptions, objects: Vec<RestoreObject>) -> Result<Self, Failure> {
         let options = options.bounded();
-        for (place, object) in objects.iter().enumerate() {
-            if objects[..place].iter().any(|other| other.id() == object.id()) {
-                return Err(Failure::new(Fault::Usage, format!("two objects have the id '{}'", object.id())));
-            }
-        }
-        if objects.is_empty() || objects.len() > super::MAX_OBJECTS || options.deadline.is_zero() {
-            let what = format!("a session takes 1 to {} objects and a deadline above 0", super::MAX_OBJECTS);
-            return Err(Failure::new(Fault::Usage, what));
+        objects::check(&objects)?;
+        if options.deadline.is_zero() {
+            return Err(Failure::new(Fault::Usage, "a deadline of 0 would let nothing happen"));
         }
         let mut devices = Group::default();
         for (place, object) in (0..).zip(&objects) {
-            if let RestoreObject::Device { id, table, .. } = object {
-                devices.add(Object(place), id.clone(), *table);
+            if let RestoreObject::Device(device) = object {
+                devices.add(Object(place), device.id.clone(), device.table);
             }
         }
         if let Some(member) = devices.lacks_grace().filter(|_| !options.no_p2p_traffic) {
             return Err(no_grace(&member.id));
-        }
-        if devices.len() == 0 {
-            return Err(Failure::new(Fault::Usage, "a session takes at least one device"));
         }
         Ok(Self {
             options,

@@ -10,55 +10,19 @@ use core::time::Duration;
 
 use super::course::Course;
 use super::group::{Group, Settled};
+use super::objects::{self, Listed, is_whole, no_grace};
 use super::{
-    Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Hook, Input, Mode, NotNow, Object,
-    ObjectDescription, ObjectKind, Offer, Output, Protocol, SaveOptions, Then, TrackerAnswer, TrackerCall,
+    Action, Command, DeviceAnswer, DeviceCall, DeviceObject, Ending, Failure, Fault, Hook, Input, Mode, NotNow, Object,
+    ObjectDescription, ObjectKind, Offer, Output, SaveObject, SaveOptions, Then, TrackerAnswer, TrackerCall,
     TrackerIndex,
 };
 use crate::event::Phase;
 use crate::report::{ObjectReport, Report, Side};
-use crate::{CallError, Capabilities, Errno, Estimate, EventKind, IovaRange, Outcome, Passport, State, Table};
+use crate::{CallError, Errno, Estimate, EventKind, Outcome, State};
 use back::Back;
 use flow::Flow;
 use peer::{Peer, Sink};
 use trackers::Trackers;
-
-/// What a [`Save`] moves.
-#[derive(Clone, Debug)]
-pub enum SaveObject {
-    /// A device.
-    Device {
-        /// Its name in the stream.
-        id: String,
-        /// Which protocol it speaks.
-        protocol: Protocol,
-        /// [`Device::capabilities`](crate::Device::capabilities)
-        capabilities: Capabilities,
-        /// [`Device::table`](crate::Device::table)
-        table: Table,
-        /// [`Device::passport`](crate::Device::passport)
-        passport: Passport,
-    },
-    /// A piece of guest memory.
-    Memory {
-        /// Its name in the stream.
-        id: String,
-        /// [`Memory::range`](crate::Memory::range)
-        range: IovaRange,
-        /// In bytes, a power of two.
-        page_size: u64,
-        /// Who reports writes to it; without any, all of it is sent after the devices have stopped.
-        trackers: Vec<TrackerIndex>,
-    },
-}
-
-impl SaveObject {
-    fn id(&self) -> &str {
-        match self {
-            Self::Device { id, .. } | Self::Memory { id, .. } => id,
-        }
-    }
-}
 
 /// The source's end of a migration: a group of devices, and guest memory, leave this host.
 ///
@@ -150,19 +114,22 @@ enum Pause {
 impl Save {
     /// A session over these objects, with a random `session` id.
     ///
-    /// Fails with [`Fault::Usage`] where the options or the objects contradict each other, and with
+    /// Fails with [`Fault::Usage`] where the options or the objects contradict each other, or where a device of an IOMMU
+    /// group is left out that is open as well ([`Device::companions`](crate::Device::companions)), and with
     /// [`Fault::Device`] for a group whose P2P DMA cannot be quiesced: nothing was changed then.
     pub fn new(options: SaveOptions, session: [u8; 16], objects: Vec<SaveObject>) -> Result<Self, Failure> {
         let options = options.bounded();
-        check(&options, &objects)?;
+        check(&options)?;
+        objects::check(&objects)?;
+        objects::check_pages(&objects, options.chunk)?;
         let mut devices = Group::default();
         let mut trackers = Trackers::default();
         let mut flow = Flow::new(options.chunk, options.depth, options.rate, options.mode == Mode::Connected);
         for (place, object) in (0..).zip(&objects) {
             match object {
-                SaveObject::Device { id, table, .. } => {
-                    devices.add(Object(place), id.clone(), *table);
-                    flow.add_device(id.clone());
+                SaveObject::Device(device) => {
+                    devices.add(Object(place), device.id.clone(), device.table);
+                    flow.add_device(device.id.clone());
                 }
                 SaveObject::Memory { id, range, page_size, trackers: watched_by } => {
                     for tracker in watched_by {
@@ -300,7 +267,7 @@ impl Save {
 
     fn offer(&self) -> Offer {
         let describe = |object: &SaveObject, place: u32| match object.clone() {
-            SaveObject::Device { id, protocol, capabilities, passport, .. } => ObjectDescription {
+            SaveObject::Device(DeviceObject { id, protocol, capabilities, passport, .. }) => ObjectDescription {
                 id,
                 kind: ObjectKind::Device { protocol, capabilities, passport },
                 size: self.devices.get(Object(place)).and_then(|member| member.expected).unwrap_or(Estimate::Unknown),
@@ -446,20 +413,14 @@ impl Save {
     }
 }
 
-/// Whether a range is a whole number of pages.
-const fn is_whole(range: IovaRange, page_size: u64) -> bool {
-    range.iova.is_multiple_of(page_size) && range.length.is_multiple_of(page_size)
+/// Whether a device may be taken in this state.
+pub(super) fn is_free(state: Option<State>) -> bool {
+    matches!(state, Some(State::Running | State::RunningP2p | State::Stop))
 }
 
-/// What the options and objects of a session must be before anything is done.
-fn check(options: &SaveOptions, objects: &[SaveObject]) -> Result<(), Failure> {
+/// What the options of a session must be before anything is done.
+fn check(options: &SaveOptions) -> Result<(), Failure> {
     let usage = |what: String| Err(Failure::new(Fault::Usage, what));
-    if objects.is_empty() || objects.len() > super::MAX_OBJECTS {
-        return usage(format!("a session moves 1 to {} objects, not {}", super::MAX_OBJECTS, objects.len()));
-    }
-    if !objects.iter().any(|object| matches!(object, SaveObject::Device { .. })) {
-        return usage("a session moves at least one device".into());
-    }
     if !(super::MIN_CHUNK..=super::MAX_CHUNK).contains(&options.chunk) {
         return usage(format!("a chunk of {} bytes: 4 KiB to 64 MiB can be", options.chunk));
     }
@@ -469,46 +430,5 @@ fn check(options: &SaveOptions, objects: &[SaveObject]) -> Result<(), Failure> {
     if options.rate == Some(0) || options.deadline.is_zero() {
         return usage("a rate or a deadline of 0 would let nothing happen; leave the rate out for no limit".into());
     }
-    for (place, object) in objects.iter().enumerate() {
-        let id = object.id();
-        if id.is_empty() || id.len() > 255 {
-            return usage(format!("the id '{id}' has {} bytes: 1 to 255 can be", id.len()));
-        }
-        if objects[..place].iter().any(|other| other.id() == id) {
-            return usage(format!("two objects have the id '{id}'"));
-        }
-        if let SaveObject::Memory { range, page_size, trackers, .. } = object {
-            let pages = page_size.is_power_of_two() && *page_size >= 512 && *page_size <= u64::from(options.chunk);
-            if trackers.iter().any(|tracker| tracker.0 as usize >= super::MAX_OBJECTS) {
-                return usage(format!("memory '{id}' has a tracker with a number above {}", super::MAX_OBJECTS));
-            }
-            if !pages
-                || !is_whole(*range, *page_size)
-                || range.length == 0
-                || range.iova.checked_add(range.length).is_none()
-            {
-                return usage(format!(
-                    "memory '{id}' at {:#x} with {} bytes is no whole number of pages of {page_size} bytes, \
-                     or a page does not fit a chunk",
-                    range.iova, range.length
-                ));
-            }
-        }
-    }
     Ok(())
-}
-
-/// A group of several devices with one whose P2P DMA cannot be quiesced.
-pub(super) fn no_grace(id: &str) -> Failure {
-    let mut failure = Failure::new(
-        Fault::Device,
-        "it has no P2P state, and it is one of several; say that there is no P2P traffic among them, or move it alone",
-    );
-    failure.object = Some(id.into());
-    failure
-}
-
-/// Whether a device may be taken in this state.
-pub(super) fn is_free(state: Option<State>) -> bool {
-    matches!(state, Some(State::Running | State::RunningP2p | State::Stop))
 }
