@@ -57,6 +57,7 @@ export type { Address, Duplex, PlaceOptions, Sink, Source } from './session/plac
 export type * from './session/report.ts'
 export { type RestoreOptions, type RestoreSession, restore } from './session/restore.ts'
 export { type Savable, type SaveOptions, type SaveSession, save } from './session/save.ts'
+export type { Session } from './session/session.ts'
 export {
   type Allow,
   type ArcError,

@@ -1,6 +1,7 @@
 import type { BindingDevice, BindingHookCall, BindingInterrupt, BindingNews, BindingSession } from '../binding.ts'
 import { claimed, type OpenDevice } from '../device.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
+import { GuestMemory } from '../model.ts'
 import { isFailure, native, settle, toError } from '../native.ts'
 import type { SeenState } from '../states.ts'
 import type { SessionEvent } from './events.ts'
@@ -245,6 +246,13 @@ export class SessionCore {
 
 /** @internal Options of opening a place, from those of a session. */
 export const openingOf = (options: PlaceOptions, { interrupt, listening }: Parts) => ({ options, interrupt, listening })
+
+/** @internal The addon's end of the guest memory among the options of a session, or why it is none. */
+export const memoryOf = ({ memory }: { readonly memory?: unknown }) => {
+  if (memory === undefined) return undefined
+  if (memory instanceof GuestMemory) return GuestMemory.nativeOf(memory)
+  throw usage('memory is a GuestMemory')
+}
 
 /** @internal A number of milliseconds, or why it is none. */
 export const milliseconds = (options: object, name: string): number | undefined => {

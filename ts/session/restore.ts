@@ -1,11 +1,11 @@
+import type { BindingSource } from '../binding.ts'
 import type { Device } from '../device.ts'
-import { usage } from '../errors.ts'
-import { GuestMemory } from '../model.ts'
+import type { GuestMemory } from '../model.ts'
 import { native, settle } from '../native.ts'
-import { milliseconds, openingOf, SessionCore } from './core.ts'
-import type { SessionEvent } from './events.ts'
+import { memoryOf, milliseconds, openingOf, type Parts, SessionCore } from './core.ts'
 import { openSource, type PlaceOptions, type Source } from './place.ts'
 import type { Summary } from './report.ts'
+import { Session } from './session.ts'
 import { writableOf } from './streams.ts'
 
 /** How a restore goes. */
@@ -45,30 +45,16 @@ export interface RestoreOptions {
  * await Promise.all([source.readable.pipeTo(destination.writable), source.done, destination.done])
  * ```
  */
-export class RestoreSession implements AsyncDisposable {
+export class RestoreSession extends Session {
   readonly #core: SessionCore
   readonly #options: RestoreOptions
   #writable: WritableStream<Uint8Array> | undefined
 
   /** @internal */
   constructor(core: SessionCore, options: RestoreOptions) {
+    super(core)
     this.#core = core
     this.#options = options
-  }
-
-  /** How it ends: the same promise as the one that started it. */
-  get done(): Promise<Summary> {
-    return this.#core.done
-  }
-
-  /** Whether it cannot be known who owns the guest, so that you must decide: {@link claim} or {@link discard}. */
-  get inDoubt(): boolean {
-    return this.#core.inDoubt
-  }
-
-  /** The session's events. Each goes to one reader; progress may be merged, changes of state are never dropped. */
-  events(): AsyncIterableIterator<SessionEvent, undefined> {
-    return this.#core.events.read()
   }
 
   /**
@@ -78,33 +64,13 @@ export class RestoreSession implements AsyncDisposable {
    * @throws VfioError of any code, with `details.summary`: how it ended, and a live handle for every device
    */
   receiveFrom(source: Source, options: PlaceOptions = {}): Promise<Summary> {
-    return this.#core.start(async (parts) => {
-      const opened = await openSource(source, openingOf(options, parts))
-      return settle(
-        await native().startRestore(
-          nativeOptions(this.#options),
-          parts.ids,
-          parts.devices,
-          memoryOf(this.#options),
-          opened,
-        ),
-      )
-    })
+    return this.#start((parts) => openSource(source, openingOf(options, parts)))
   }
 
   /** Starts the session from whoever writes to this: one-way, with the devices' own speed. */
   get writable(): WritableStream<Uint8Array> {
     this.#writable ??= this.#write()
     return this.#writable
-  }
-
-  /**
-   * Ends the session. Devices that have entered resuming are reset.
-   *
-   * @throws VfioError `ERR_VFIO_TOO_LATE` after the source has given the guest up
-   */
-  cancel(reason?: unknown): void {
-    this.#core.cancel(reason)
   }
 
   /**
@@ -117,51 +83,26 @@ export class RestoreSession implements AsyncDisposable {
     return this.done
   }
 
-  /**
-   * Only while in doubt: you know that the source has the guest; what was loaded here is given up for good.
-   *
-   * @throws VfioError `ERR_VFIO_USAGE` if it is not in doubt; otherwise as {@link done}
-   */
-  discard(): Promise<Summary> {
-    this.#core.command((session) => session.discard())
-    return this.done
-  }
-
-  /**
-   * Cancels the session if it still runs, and waits for its end. The devices stay open: their handles are in the
-   * summary.
-   *
-   * @throws VfioError `ERR_VFIO_IN_DOUBT` while in doubt; then nothing was closed
-   */
-  close(): Promise<void> {
-    return this.#core.close()
-  }
-
-  /** As {@link close}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#core.close()
-  }
-
   #write() {
     const pipe = new (native().BindingPipe)()
-    void this.#core.start(async ({ ids, devices }) =>
-      settle(
-        await native().startRestore(
-          nativeOptions(this.#options),
-          ids,
-          devices,
-          memoryOf(this.#options),
-          pipe.source(false),
-        ),
-      ),
-    )
+    void this.#start(() => pipe.source(false))
     return writableOf(pipe)
+  }
+
+  #start(open: (parts: Parts) => BindingSource | Promise<BindingSource>) {
+    return this.#core.start(async (parts) => {
+      const { ids, devices } = parts
+      const opened = await open(parts)
+      const [options, memory] = [nativeOptions(this.#options), memoryOf(this.#options)]
+      return settle(await native().startRestore(options, ids, devices, memory, opened))
+    })
   }
 }
 
 /**
  * Makes the destination's end of a migration, of one device or many, as they were at the source. The handles are spent;
- * the summary has new ones.
+ * the summary has new ones. Devices of one IOMMU group that are open move together: a session without one of them does not
+ * start (`ERR_VFIO_USAGE`).
  *
  * @throws VfioError `ERR_VFIO_USAGE`, `ERR_VFIO_STALE_HANDLE`, `ERR_VFIO_CLOSED`; the signal's reason if it was aborted
  * before. Then nothing was spent.
@@ -182,11 +123,6 @@ export const restore = async (
   memoryOf(options)
   const { configure, takeOver, signal } = options
   return new RestoreSession(new SessionCore('restore', devices, signal, { configure, takeOver }), options)
-}
-
-const memoryOf = ({ memory }: RestoreOptions) => {
-  if (memory === undefined || memory instanceof GuestMemory) return memory && GuestMemory.nativeOf(memory)
-  throw usage('memory is a GuestMemory')
 }
 
 const nativeOptions = (options: RestoreOptions) => {

@@ -1,11 +1,12 @@
+import type { BindingSink } from '../binding.ts'
 import type { Device } from '../device.ts'
 import { usage } from '../errors.ts'
-import { GuestMemory } from '../model.ts'
+import type { GuestMemory } from '../model.ts'
 import { native, settle } from '../native.ts'
-import { milliseconds, openingOf, SessionCore } from './core.ts'
-import type { SessionEvent } from './events.ts'
+import { memoryOf, milliseconds, openingOf, type Parts, SessionCore } from './core.ts'
 import { openSink, type PlaceOptions, type Sink } from './place.ts'
 import type { Outcome, Summary } from './report.ts'
+import { Session } from './session.ts'
 import { readableOf } from './streams.ts'
 
 /** A device that can be saved: one that runs, or was stopped. */
@@ -64,30 +65,16 @@ export interface SaveOptions {
  * await devices[0]?.device?.close()
  * ```
  */
-export class SaveSession implements AsyncDisposable, AsyncIterable<Uint8Array> {
+export class SaveSession extends Session implements AsyncIterable<Uint8Array> {
   readonly #core: SessionCore
   readonly #options: SaveOptions
   #readable: ReadableStream<Uint8Array> | undefined
 
   /** @internal */
   constructor(core: SessionCore, options: SaveOptions) {
+    super(core)
     this.#core = core
     this.#options = options
-  }
-
-  /** How it ends: the same promise as the one that started it. */
-  get done(): Promise<Summary> {
-    return this.#core.done
-  }
-
-  /** Whether it cannot be known who owns the guest, so that you must decide: {@link takeBack} or {@link discard}. */
-  get inDoubt(): boolean {
-    return this.#core.inDoubt
-  }
-
-  /** The session's events. Each goes to one reader; progress may be merged, changes of state are never dropped. */
-  events(): AsyncIterableIterator<SessionEvent, undefined> {
-    return this.#core.events.read()
   }
 
   /**
@@ -96,18 +83,7 @@ export class SaveSession implements AsyncDisposable, AsyncIterable<Uint8Array> {
    * @throws VfioError of any code, with `details.summary`: how it ended, and a live handle for every device
    */
   sendTo(sink: Sink, options: PlaceOptions = {}): Promise<Summary> {
-    return this.#core.start(async (parts) => {
-      const opened = await openSink(sink, openingOf(options, parts))
-      return settle(
-        await native().startSave(
-          nativeOptions(this.#options),
-          parts.ids,
-          parts.devices,
-          memoryOf(this.#options),
-          opened,
-        ),
-      )
-    })
+    return this.#start((parts) => openSink(sink, openingOf(options, parts)))
   }
 
   /** Starts the session towards whoever reads this: one-way, with the reader's own speed. */
@@ -119,15 +95,6 @@ export class SaveSession implements AsyncDisposable, AsyncIterable<Uint8Array> {
   /** The chunks of {@link readable}. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     return this.readable[Symbol.asyncIterator]()
-  }
-
-  /**
-   * Ends the session and brings everything back.
-   *
-   * @throws VfioError `ERR_VFIO_TOO_LATE` after the guest was given up
-   */
-  cancel(reason?: unknown): void {
-    this.#core.cancel(reason)
   }
 
   /**
@@ -150,44 +117,25 @@ export class SaveSession implements AsyncDisposable, AsyncIterable<Uint8Array> {
     return this.done
   }
 
-  /**
-   * Only while in doubt: you know that the destination has the guest; what is kept here is given up for good.
-   *
-   * @throws VfioError `ERR_VFIO_USAGE` if it is not in doubt; otherwise as {@link done}
-   */
-  discard(): Promise<Summary> {
-    this.#core.command((session) => session.discard())
-    return this.done
-  }
-
-  /**
-   * Cancels the session if it still runs, and waits for its end. The devices stay open: their handles are in the
-   * summary.
-   *
-   * @throws VfioError `ERR_VFIO_IN_DOUBT` while in doubt; then nothing was closed
-   */
-  close(): Promise<void> {
-    return this.#core.close()
-  }
-
-  /** As {@link close}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#core.close()
-  }
-
   #read() {
     const pipe = new (native().BindingPipe)()
-    void this.#core.start(async ({ ids, devices }) =>
-      settle(
-        await native().startSave(nativeOptions(this.#options), ids, devices, memoryOf(this.#options), pipe.sink(false)),
-      ),
-    )
+    void this.#start(() => pipe.sink(false))
     return readableOf(pipe)
+  }
+
+  #start(open: (parts: Parts) => BindingSink | Promise<BindingSink>) {
+    return this.#core.start(async (parts) => {
+      const { ids, devices } = parts
+      const opened = await open(parts)
+      const [options, memory] = [nativeOptions(this.#options), memoryOf(this.#options)]
+      return settle(await native().startSave(options, ids, devices, memory, opened))
+    })
   }
 }
 
 /**
- * Makes the source's end of a migration, of one device or many. The handles are spent; the summary has new ones.
+ * Makes the source's end of a migration, of one device or many. The handles are spent; the summary has new ones. Devices
+ * of one IOMMU group that are open move together: a session without one of them does not start (`ERR_VFIO_USAGE`).
  *
  * @throws VfioError `ERR_VFIO_USAGE`, `ERR_VFIO_STALE_HANDLE`, `ERR_VFIO_CLOSED`; the signal's reason if it was aborted
  * before. Then nothing was spent.
@@ -224,11 +172,6 @@ const rateOf = ({ rate }: SaveOptions) => {
 const oneOf = <T extends string>(name: string, value: T | undefined, all: readonly T[]) => {
   if (value === undefined || all.includes(value)) return value
   throw usage(`${name} is ${all.map((one) => `'${one}'`).join(' or ')}, not '${String(value)}'`)
-}
-
-const memoryOf = ({ memory }: SaveOptions) => {
-  if (memory === undefined || memory instanceof GuestMemory) return memory && GuestMemory.nativeOf(memory)
-  throw usage('memory is a GuestMemory')
 }
 
 const nativeOptions = (options: SaveOptions) => {
