@@ -53,7 +53,7 @@ pub enum CallKind {
 }
 
 impl CallKind {
-    /// All kinds.
+    /// All kinds: first those of [`FSM`](Self::FSM).
     pub const ALL: [Self; 19] = [
         Self::State,
         Self::SetState,
@@ -77,18 +77,7 @@ impl CallKind {
     ];
 
     /// Those that a device with a data fd, and its tracker, can receive.
-    pub const FSM: [Self; 10] = [
-        Self::State,
-        Self::SetState,
-        Self::Reset,
-        Self::Read,
-        Self::Write,
-        Self::PreCopyInfo,
-        Self::DataSize,
-        Self::TrackerStart,
-        Self::TrackerReport,
-        Self::TrackerStop,
-    ];
+    pub const FSM: [Self; 10] = *Self::ALL.first_chunk().expect("they are the first of all");
 
     const fn name(self) -> &'static str {
         match self {
