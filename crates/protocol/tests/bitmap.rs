@@ -116,11 +116,11 @@ fn runs_are_those_of_a_list_of_booleans_however_long_they_are() {
         let mut plain = Vec::new();
         // Runs shorter and longer than a word, and than the eight words that are looked at as one.
         while plain.len() < 4000 {
-            let length = [1, 2, 63, 64, 65, 511, 512, 513, 700][at(dice.roll(9))];
+            let length = [1, 2, 63, 64, 65, 511, 512, 513, 700][dice.place(9)];
             let marked = dice.roll(2) == 0;
-            plain.extend(std::iter::repeat_n(marked, at(dice.roll(length) + 1)));
+            plain.extend(std::iter::repeat_n(marked, dice.place(length) + 1));
         }
-        plain.truncate(at(3000 + dice.roll(1000)));
+        plain.truncate(3000 + dice.place(1000));
         let pages = plain.len() as u64;
         let mut bitmap = Bitmap::new(pages);
         for (page, _) in (0..).zip(&plain).filter(|(_, marked)| **marked) {

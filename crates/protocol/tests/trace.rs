@@ -9,7 +9,7 @@ use dice::Dice;
 
 /// One of few accesses, so that many come again.
 fn access(dice: &mut Dice) -> Access {
-    let call = Access::new(["read", "write", "reset"][usize::try_from(dice.roll(3)).expect("small")]);
+    let call = Access::new(["read", "write", "reset"][dice.place(3)]);
     let call = if dice.roll(2) == 0 { call.of("0").within(State::PreCopy) } else { call };
     match dice.roll(4) {
         0 => call.with(format_args!("{}B", dice.roll(2))),

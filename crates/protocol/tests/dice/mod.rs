@@ -12,4 +12,9 @@ impl Dice {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)) % sides
     }
+
+    /// As [`roll`](Self::roll), to choose a place.
+    pub(crate) fn place(&mut self, sides: usize) -> usize {
+        usize::try_from(self.roll(sides as u64)).expect("below a usize")
+    }
 }

@@ -6,29 +6,12 @@ use std::collections::VecDeque;
 use vfio_migration_protocol::region::{Access, BLOCK, RegionError, Register, ResumeLoop, SaveLoop, Step};
 use vfio_migration_protocol::{Errno, Filled};
 
-/// Pseudo-random numbers, the same for the same seed.
-pub(crate) struct Dice(pub(crate) u64);
+use crate::dice::Dice;
 
-impl Dice {
-    /// From 0 to below `sides`.
-    pub(crate) fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % sides
-    }
-
-    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| u8::try_from(self.roll(256)).expect("a byte")).collect()
-    }
-
-    /// Up to `count` segments of 1 to `longest` bytes.
-    pub(crate) fn segments(&mut self, count: usize, longest: usize) -> Vec<Vec<u8>> {
-        (0..self.roll(count + 1))
-            .map(|_| self.roll(longest) + 1)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|len| self.bytes(len))
-            .collect()
-    }
+/// Up to `count` segments of 1 to `longest` bytes.
+pub(crate) fn segments(dice: &mut Dice, count: usize, longest: usize) -> Vec<Vec<u8>> {
+    let byte = |dice: &mut Dice| u8::try_from(dice.roll(256)).expect("a byte");
+    (0..dice.place(count + 1)).map(|_| (0..=dice.place(longest)).map(|_| byte(dice)).collect()).collect()
 }
 
 /// Why a call ended.
@@ -132,7 +115,7 @@ impl Device {
             (Register::DataOffset, Turn::Pending) => {
                 let len = self.segments.front().expect("something is pending").len();
                 let room = usize::try_from(self.size - BLOCK).expect("small") - len;
-                let offset = BLOCK + self.dice.roll(room + 1) as u64;
+                let offset = BLOCK + self.dice.place(room + 1) as u64;
                 let at = usize::try_from(offset).expect("small");
                 self.memory[at..at + len].copy_from_slice(&self.segments[0]);
                 self.turn = Turn::Laid(offset);
@@ -213,7 +196,7 @@ impl Device {
                 }
                 Step::Access(Access::Read(Register::DataOffset)) => {
                     assert_eq!(self.turn, Turn::Start, "an offset is read once for each segment");
-                    let offset = BLOCK + self.dice.roll(16) as u64;
+                    let offset = BLOCK + self.dice.roll(16);
                     self.turn = Turn::Laid(offset);
                     (self.lies)(Register::DataOffset, offset)
                 }

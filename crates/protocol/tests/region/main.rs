@@ -3,5 +3,7 @@
 mod bits;
 mod changes;
 mod device;
+#[path = "../dice/mod.rs"]
+mod dice;
 mod resuming;
 mod saving;

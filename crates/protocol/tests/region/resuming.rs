@@ -1,6 +1,7 @@
 use vfio_migration_protocol::region::{BLOCK, Oversized, RegionError, Register, ResumeLoop};
 
-use crate::device::{Device, Dice, Failed};
+use crate::device::{Device, Failed, segments};
+use crate::dice::Dice;
 
 const SIZE: u64 = 400;
 
@@ -12,13 +13,13 @@ fn resume(seed: u64, fails_at: Option<usize>) -> (Segments, Result<Segments, Fai
     let mut dice = Dice(seed);
     let mut device = Device::new(SIZE, seed ^ 1);
     device.fails_at = fails_at;
-    let segments = dice.segments(6, 300);
+    let segments = segments(&mut dice, 6, 300);
     let mut resume = ResumeLoop::new(SIZE, Oversized::Refuse).expect("there is room");
-    let most = [3, 100, 1000][dice.roll(3)];
+    let most = [3, 100, 1000][dice.place(3)];
     for segment in &segments {
         let mut rest = segment.as_slice();
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at((dice.roll(most) + 1).min(rest.len()));
+            let (piece, more) = rest.split_at((dice.place(most) + 1).min(rest.len()));
             if let Err(failed) = device.place(&mut resume, piece, more.is_empty()) {
                 return (segments, Err(failed));
             }

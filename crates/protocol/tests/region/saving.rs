@@ -1,7 +1,8 @@
 use vfio_migration_protocol::region::{BLOCK, Limits, RegionError, Register, SaveLoop};
 use vfio_migration_protocol::{Estimate, Filled, Then};
 
-use crate::device::{Device, Dice, Failed};
+use crate::device::{Device, Failed, segments};
+use crate::dice::Dice;
 
 const SIZE: u64 = 400;
 
@@ -26,7 +27,7 @@ impl Out {
 fn save(seed: u64, fails_at: Option<usize>) -> (Vec<Vec<u8>>, Out, usize) {
     let mut dice = Dice(seed);
     let mut device = Device::new(SIZE, seed ^ 1);
-    let (early, late) = (dice.segments(5, 300), dice.segments(4, 300));
+    let (early, late) = (segments(&mut dice, 5, 300), segments(&mut dice, 4, 300));
     let all = [early.clone(), late.clone()].concat();
     (device.segments, device.late) = (early.into(), late.into());
     device.fails_at = fails_at;
@@ -35,8 +36,8 @@ fn save(seed: u64, fails_at: Option<usize>) -> (Vec<Vec<u8>>, Out, usize) {
     let mut kept = Vec::new();
     let mut failures = 0;
     // Anything from not at all to all of it.
-    let mut rounds_in_pre_copy = dice.roll(12);
-    let most = [3, 100, 1000][dice.roll(3)];
+    let mut rounds_in_pre_copy = dice.place(12);
+    let most = [3, 100, 1000][dice.place(3)];
     let mut stopped = false;
     loop {
         if !stopped && rounds_in_pre_copy == 0 {
@@ -48,7 +49,7 @@ fn save(seed: u64, fails_at: Option<usize>) -> (Vec<Vec<u8>>, Out, usize) {
             stopped = true;
         }
         rounds_in_pre_copy = rounds_in_pre_copy.saturating_sub(1);
-        let mut buffer = vec![0; dice.roll(most) + 1];
+        let mut buffer = vec![0; dice.place(most) + 1];
         match device.fill(&mut save, &kept, &mut buffer, stopped) {
             Ok(Filled { len, then: Then::Pause }) => assert!(len == 0 && !stopped),
             Ok(Filled { len, then: Then::End }) => {
