@@ -1,17 +1,20 @@
 //! What flows at the source: which bytes are read next, what is in flight, and what is left.
 
+mod convergence;
 mod device;
 mod memory;
+mod source;
 
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use super::super::course::{Course, PROGRESS};
 use super::super::{Action, Chunk, Message, Object, TrackerIndex};
 use crate::estimate::Rate;
-use crate::{Bitmap, CallError, Errno, Estimate, EventKind, Filled, IovaRange, PreCopyInfo, Then};
+use crate::{Bitmap, CallError, Estimate, EventKind, Filled, IovaRange, PreCopyInfo, Then};
 use device::DeviceData;
 use memory::MemoryPages;
+pub(super) use source::Source;
+use source::{Stage, What};
 
 /// All that flows.
 #[derive(Debug)]
@@ -30,44 +33,6 @@ pub(super) struct Flow {
     /// When a chunk arrived last, or the first one left.
     written_at: Duration,
 }
-
-/// One object's side of the flow.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub(super) id: String,
-    object: Object,
-    stage: Stage,
-    what: What,
-    /// Reads that were asked for and not answered, in order: where they lie (memory) and how long they are.
-    asked: VecDeque<(u64, u32)>,
-    asked_since: Duration,
-    overdue: bool,
-    /// Sent and not yet known to have arrived: the chunk, its length, and where its bytes end.
-    in_flight: VecDeque<(Chunk, u32, u64)>,
-    pub(super) bytes: u64,
-    told: Duration,
-}
-
-#[derive(Debug)]
-enum What {
-    Device(DeviceData),
-    Memory(MemoryPages),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Nothing may be read yet.
-    Idle,
-    /// The guest runs.
-    PreCopy,
-    /// The rest: all devices have stopped.
-    Rest,
-    /// Its `object-end` was sent.
-    Ended,
-}
-
-/// How many reads of one object may be asked for ahead, so that its thread need not wait for us.
-const READ_AHEAD: usize = 2;
 
 impl Flow {
     pub(super) fn new(chunk: u32, depth: u32, limit: Option<u64>, connected: bool) -> Self {
@@ -95,18 +60,8 @@ impl Flow {
     }
 
     fn add(&mut self, id: String, what: What) {
-        self.objects.push(Source {
-            id,
-            object: Object(u32::try_from(self.objects.len()).expect("the offer bounds the number of objects")),
-            stage: Stage::Idle,
-            what,
-            asked: VecDeque::new(),
-            asked_since: Duration::ZERO,
-            overdue: false,
-            in_flight: VecDeque::new(),
-            bytes: 0,
-            told: Duration::ZERO,
-        });
+        let object = Object(u32::try_from(self.objects.len()).expect("the offer bounds the number of objects"));
+        self.objects.push(Source::new(id, object, what));
     }
 
     fn source(&mut self, object: Object) -> &mut Source {
@@ -411,48 +366,6 @@ impl Flow {
         self.objects.iter().all(|source| source.asked.is_empty())
     }
 
-    /// What pre-copy can still shrink, and what is in flight.
-    pub(super) fn left(&self) -> Estimate {
-        let flowing = self.objects.iter().filter(|source| source.stage == Stage::PreCopy);
-        let in_flight: u64 =
-            self.objects.iter().flat_map(|source| &source.in_flight).map(|(_, len, _)| u64::from(*len)).sum();
-        flowing.map(Source::left).sum::<Estimate>() + Estimate::Known(in_flight)
-    }
-
-    /// Whether what is left fits the budget at the measured rate, and all initial data has arrived.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
-    pub(super) fn has_converged(&self, budget: Duration) -> bool {
-        let loaded = self.objects.iter().all(Source::is_initial_loaded);
-        let fits = match (self.left(), self.rate()) {
-            (Estimate::Known(0), _) => true,
-            (Estimate::Known(left), Some(rate)) => left as f64 <= rate * budget.as_secs_f64(),
-            _ => false,
-        };
-        loaded && fits
-    }
-
-    /// Ids of what keeps pre-copy from converging.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
-    pub(super) fn not_converged(&self, budget: Duration) -> Vec<String> {
-        let flowing: Vec<_> = self.objects.iter().filter(|source| source.stage == Stage::PreCopy).collect();
-        let share = self.rate().unwrap_or(0.0) * budget.as_secs_f64() / flowing.len().max(1) as f64;
-        let small = |left: Estimate| left.known().is_some_and(|left| left == 0 || left as f64 <= share);
-        let late = |source: &Source| !source.is_initial_loaded() || !small(source.left());
-        let named: Vec<_> = flowing.iter().filter(|source| late(source)).map(|source| source.id.clone()).collect();
-        if named.is_empty() {
-            // Each had its share, and together they had not.
-            return flowing.iter().map(|source| source.id.clone()).collect();
-        }
-        named
-    }
-
-    /// Bytes a second that can be counted on: what was measured, or the limit.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 53 bits")]
-    fn rate(&self) -> Option<f64> {
-        let limit = self.limit.map(|limit| limit as f64);
-        self.rate.per_second().map(|rate| limit.map_or(rate, |limit| rate.min(limit)))
-    }
-
     /// When a device or a tracker is to be asked again.
     pub(super) fn next_ask(&self) -> Option<Duration> {
         let flowing = self.objects.iter().filter(|source| source.stage == Stage::PreCopy);
@@ -484,64 +397,5 @@ impl Flow {
     pub(super) fn next_deadline(&self, deadline: Duration) -> Option<Duration> {
         let waiting = self.objects.iter().filter(|source| !source.asked.is_empty() && !source.overdue);
         waiting.map(|source| source.asked_since + deadline).min()
-    }
-}
-
-impl Source {
-    fn is_ready(&self) -> bool {
-        let flows = matches!(self.stage, Stage::PreCopy | Stage::Rest) && self.asked.len() < READ_AHEAD;
-        flows
-            && match &self.what {
-                What::Device(data) => data.is_ready(),
-                What::Memory(pages) => !pages.is_clean(),
-            }
-    }
-
-    pub(super) const fn object(&self) -> Object {
-        self.object
-    }
-
-    /// Where the next read lies and how long it is.
-    fn next_read(&mut self, most: u32) -> (u64, u32) {
-        match &mut self.what {
-            // A hint only: how long the reads before it were is not known yet.
-            What::Device(data) => (data.offset, most),
-            What::Memory(pages) => pages.next_read(most),
-        }
-    }
-
-    /// Takes note of what a read brought: where the bytes lie, how many, and what follows.
-    fn read(
-        &mut self,
-        now: Duration,
-        (asked, most): (u64, u32),
-        filled: Filled,
-        poll: Duration,
-    ) -> Result<(u64, u32, Then), CallError> {
-        let all = u32::try_from(filled.len).ok().filter(|len| *len <= most);
-        let len = all.ok_or_else(|| CallError::because(Errno::EOVERFLOW, "it read more than was asked for"))?;
-        match &mut self.what {
-            What::Device(data) => {
-                let (offset, then) = data.read(now, self.stage, filled, poll)?;
-                Ok((offset, len, then))
-            }
-            What::Memory(_) if len < most => Err(CallError::because(Errno::EIO, "it read less than was asked for")),
-            What::Memory(_) => Ok((asked, len, filled.then)),
-        }
-    }
-
-    /// What is left of it for now.
-    fn left(&self) -> Estimate {
-        match &self.what {
-            What::Device(data) => data.left(self.stage),
-            What::Memory(pages) => pages.left(self.stage),
-        }
-    }
-
-    fn is_initial_loaded(&self) -> bool {
-        match &self.what {
-            What::Device(data) => self.stage != Stage::PreCopy || data.is_initial_loaded(),
-            What::Memory(_) => true,
-        }
     }
 }
