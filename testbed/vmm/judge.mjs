@@ -13,6 +13,18 @@ export const assertArrived = (source, target, devices = 1) => {
   }
 }
 
+const page = 4096
+
+/** The addresses of the pages in which the memory of two guests differs. Only of guests that do not run it is certain. */
+export const differing = async (one, other) => {
+  const others = await other.memoryBytes()
+  return (await one.memoryBytes()).flatMap(({ from, bytes }, piece) => {
+    const starts = Array.from({ length: bytes.length / page }, (_, index) => index * page)
+    const same = (at) => bytes.subarray(at, at + page).equals(others[piece].bytes.subarray(at, at + page))
+    return starts.filter((at) => !same(at)).map((at) => from + at)
+  })
+}
+
 /** Resets since the machine was started: QEMU resets each device once then, and nobody may do it later. */
 export const assertNoResets = (trace, { devices = 1, machine = 1 } = {}) => {
   for (let device = 0; device < devices; device += 1) {
