@@ -24,7 +24,8 @@ export const ours = async (folder, { side, ours: fault, settings }) => {
   const open = async (end) => {
     const memory = new GuestMemory({ length: 1n << 20n })
     const address = settle(['size=64KiB'], settings, side === end && `fault=${fault}`)
-    return { ...(await openModel(address, { memory, id: 'device' })), memory, runs: false, missed: 0 }
+    const options = { memory, id: 'device', experimentalRegion: { dialect: 'qemu' } }
+    return { ...(await openModel(address, options)), memory, runs: false, missed: 0 }
   }
   const [source, target] = [await open('source'), await open('target')]
   const run = (end, runs) => async () => {

@@ -56,7 +56,11 @@ const documentOf = (all) => {
     'Unmarked: the guest lives on in one place, with its device as it was. (!): it does not, and that is said: everything is kept in',
     'doubt, or the device is named as lost. (!!): it does not, and somebody says otherwise, or nothing at all.',
     '',
+    '## fsm',
     ...tableOf(all, fsm),
+    '',
+    '## region',
+    ...tableOf(all, ['7.2']),
     '',
   ].join('\n')
 }
