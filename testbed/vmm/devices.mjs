@@ -1,25 +1,12 @@
 // The software devices of a machine: how the preload is told what they are, and QEMU where to find them.
-import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { setup } from '../../scripts/setup.mjs'
 import { root } from '../cache.mjs'
 
-let built
-
-/** The library that answers for the devices, built when it is first asked for. */
+/** The library that answers for the devices, built if it is not up to date. */
 const preload = () => {
-  if (built !== undefined) return built
-  const args = ['build', '-p', 'vfio-migration-preload', '--lib', '--message-format=json', '--quiet']
-  const { status, stdout } = spawnSync('cargo', args, {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  if (status !== 0) throw new Error(`cargo ${args.join(' ')} failed`)
-  const messages = stdout.split('\n').filter((line) => line.startsWith('{'))
-  const files = messages.flatMap((line) => JSON.parse(line).filenames ?? [])
-  built = files.find((name) => name.endsWith('/libvfio_migration_preload.so'))
-  if (!built) throw new Error(`cargo ${args.join(' ')} made no library to load`)
-  return built
+  setup(['packages', 'preload'])
+  return join(root, 'ts/native/libvfio_migration_preload.so')
 }
 
 /**

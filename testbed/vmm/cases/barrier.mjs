@@ -21,7 +21,6 @@ export default {
   'barrier-broken': {
     what: 'after a failure QEMU 11.1 lets one device run while the other is still in stop-copy',
     on: ['11.1'],
-    quick: ['11.1'],
     run: async (bed) => {
       const broken = await failing(bed, faults['in stop-copy'])
       assert.ok(broken, 'the barrier held: QEMU does better than it did')

@@ -27,7 +27,6 @@ export default {
       {
         what: 'what becomes of a guest whose device fails is what was recorded, and nothing worse becomes of ours',
         on: row.on,
-        quick: row.quick ? row.on.slice(-1) : [],
         run: run(id, row),
       },
     ]),
@@ -35,7 +34,6 @@ export default {
   'fault-table': {
     what: 'docs/qemu-faults.md shows what is recorded',
     on: ['11.1'],
-    quick: ['11.1'],
     run: async () => assert.ok(isShown(), 'record a case anew, which writes the document'),
   },
 }

@@ -35,7 +35,6 @@ export default {
     what: 'a guest goes to a file with its device, and comes back from it in another machine',
     golden: true,
     on: emulators,
-    quick: ['11.1'],
     run: async (bed) => {
       const devices = { settings: able(bed) }
       const source = await bed.start('source', { devices })

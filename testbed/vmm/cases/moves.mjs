@@ -10,13 +10,11 @@ export default {
     what: 'a running guest moves with its device, and nothing is lost',
     golden: true,
     on: emulators,
-    quick: ['7.2', '11.1'],
     run: (bed) => live({ settings: able(bed) })(bed),
   },
   'paused-destination': {
     what: 'the guest’s memory is the same at both ends while nothing runs, and it goes on when it is told to',
     on: emulators,
-    quick: ['7.2', '11.1'],
     run: (bed) => compared({ settings: able(bed) })(bed),
   },
   'paused-source': {
@@ -93,7 +91,6 @@ export default {
     what: 'pages that a device without a log writes to are tracked by the container',
     golden: true,
     on: fsm,
-    quick: ['11.1'],
     run: compared({ settings: 'pre-copy,p2p' }),
   },
 }

@@ -11,7 +11,6 @@ export default {
     what: 'two devices of a machine move, and no device stops before all are quiet',
     golden: true,
     on: fsm,
-    quick: ['11.1'],
     run: async (bed) => {
       const ends = await pair(bed, { settings: full, each: two })
       await ends[1].reaches('running')
@@ -24,13 +23,11 @@ export default {
     what: 'a device that is opened by its character device moves, and tracks its pages itself',
     golden: true,
     on: ['11.1'],
-    quick: ['11.1'],
     run: compared({ settings: full, cdev: true }),
   },
   'cdev-passed': {
     what: 'QEMU takes devices whose descriptors it was started with',
     on: ['11.1'],
-    quick: ['11.1'],
     run: compared({ settings: full, each: two, cdev: true, passed: true }),
   },
   'cdev-two-devices': {
@@ -42,7 +39,6 @@ export default {
     what: 'pages that a device without a log writes to are tracked by iommufd',
     golden: true,
     on: ['11.1'],
-    quick: ['11.1'],
     run: compared({ settings: 'pre-copy,p2p', cdev: true }),
   },
   reinit: {

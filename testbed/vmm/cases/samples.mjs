@@ -23,7 +23,6 @@ export default {
   sample: {
     what: 'a stream of QEMU looks like the one that is kept, and the device’s data are found in both',
     on: emulators,
-    quick: ['11.1'],
     run: async (bed) => {
       const source = await bed.start('source', { devices: { settings: `${able(bed)},${small}` } })
       await source.booted(1)

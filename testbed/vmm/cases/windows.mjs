@@ -29,7 +29,6 @@ export default {
   'window-mapped': {
     what: 'a window that is mapped is never accessed otherwise',
     on,
-    quick: on,
     run: async (bed) => assert.deepEqual(await through('whole')(bed), { reads: 0, writes: 0 }),
   },
   'window-sparse': {
