@@ -205,7 +205,7 @@ impl Threads {
             linger,
         };
         // From here on nothing can be given back any more, and nothing fails.
-        crew_for.send(crew).ok().expect("the session's own thread waits for this and does nothing before");
+        crew_for.send(crew).expect("the session's own thread waits for this and does nothing before");
         core.begin(posts);
         Ok(Session::new(core, driver))
     }

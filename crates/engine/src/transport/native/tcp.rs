@@ -26,12 +26,11 @@ pub(super) fn resolve(
     interrupt: Option<&Interrupt>,
     until: Option<Instant>,
 ) -> Result<io::Result<Vec<SocketAddr>>, Error> {
-    let found = match host.parse::<IpAddr>() {
-        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
-        Err(_) => {
-            let name = (host.to_owned(), port);
-            look_up(move || Ok(name.to_socket_addrs()?.collect()), interrupt, until)
-        }
+    let found = if let Ok(address) = host.parse::<IpAddr>() {
+        Ok(vec![SocketAddr::new(address, port)])
+    } else {
+        let name = (host.to_owned(), port);
+        look_up(move || Ok(name.to_socket_addrs()?.collect()), interrupt, until)
     };
     let all = match found {
         Ok(all) => all,
