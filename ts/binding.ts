@@ -73,6 +73,18 @@ export declare class BindingGuestMemory {
   pagesUnlike(digests: BigUint64Array): Promise<number | BindingError>
 }
 
+/** One file. */
+export declare class BindingInspector {
+  /** Nothing was read yet. */
+  constructor(options: BindingInspectOptions)
+  /** The next bytes of the file. */
+  feed(bytes: Uint8Array): BindingInspected | BindingError
+  /** The file ends here. */
+  finish(): BindingInspected | BindingError
+  /** Where this file and another one differ, each difference as JSON. */
+  differences(other: BindingInspector): Array<string> | BindingError
+}
+
 /** Ends the waiting of [`connect`] or [`BindingListener::accept`] early. */
 export declare class BindingInterrupt {
   /** One that was not triggered yet. */
@@ -316,6 +328,26 @@ export interface BindingHookCall {
   left?: bigint
   /** For `unpause`: the worst outcome of all devices. */
   outcome?: string
+}
+
+/** What came of some bytes. */
+export interface BindingInspected {
+  /** Parts that are complete, each as JSON. */
+  parts: Array<string>
+  /** Data of the device that was asked for. They were not verified before their part has come. */
+  data: Buffer
+  /** The outline as JSON, once there are no more bytes. */
+  outline?: string
+}
+
+/** What is kept of a file while it is looked into; nothing but the outline without. */
+export interface BindingInspectOptions {
+  /** Its parts. */
+  parts?: boolean
+  /** The data of the device with this id. */
+  dataOf?: string
+  /** What tells its parts from those of another file. */
+  compare?: boolean
 }
 
 /** A device of an IOMMU group. */

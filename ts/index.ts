@@ -42,6 +42,8 @@ export {
   type VfioErrorCode,
   type VfioErrorDetails,
 } from './errors.ts'
+export { compareFiles, dataOf, type FileSource, type Inspection, inspect } from './inspect.ts'
+export type * from './inspection.ts'
 export { toJson } from './json.ts'
 export {
   type Descriptors,

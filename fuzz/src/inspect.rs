@@ -12,7 +12,7 @@ pub fn inspect(bytes: &[u8]) {
         end += part.len;
     }
     assert_eq!((end, outline.size), (bytes.len() as u64, bytes.len() as u64));
-    let damaged = matches!(parts.last(), Some(Part { content: Content::Damage(_), .. }));
+    let damaged = matches!(parts.last(), Some(Part { content: Content::Damage { .. }, .. }));
     assert_eq!(damaged, outline.damage.is_some());
 }
 

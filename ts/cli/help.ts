@@ -24,6 +24,8 @@ const operands = {
     'DEVICE is model:SETTINGS. In an ARGUMENT, {device0} is the first device as QEMU takes it (sysfsdev=), {group0} its group,',
     "{cdev0} its character device, {device1} the second device, and so on. The status is the program's.",
   ].join('\n'),
+  inspect:
+    "FILE is a stream of save, a file of QEMU's migrate or savevm, or one that libvirt saved; the file is only read.",
 } as const
 
 /** The help of one command: a line an option. */

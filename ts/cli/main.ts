@@ -5,6 +5,7 @@ import { runDemo } from './demo/demo.ts'
 import { runDoctor } from './doctor.ts'
 import { statusOf } from './exit.ts'
 import { help, helpOf } from './help.ts'
+import { runInspect } from './inspect.ts'
 import { runList } from './list.ts'
 import type { CommandName } from './options.ts'
 import { Output } from './output.ts'
@@ -21,6 +22,7 @@ const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> 
   probe: runProbe,
   doctor: runDoctor,
   trace: runTrace,
+  inspect: runInspect,
   run: runProgram,
   demo: runDemo,
 }

@@ -194,8 +194,23 @@ const run: Command = {
   ],
 }
 
+const inspect: Command = {
+  name: 'inspect',
+  operands: 'FILE|- [FILE]',
+  help: "show what is in a file that holds a migration, ours or QEMU's, and where it is damaged",
+  options: [
+    { name: 'frames', help: 'every part of the file, a line each, before the outline' },
+    { name: 'verify', help: 'status 1 if the file is damaged, cut off, or contradicts itself' },
+    { name: 'extract', value: 'DEVICE', help: 'the data of this device, as they were read from it' },
+    { name: 'to', value: 'FILE', help: 'where --extract writes to; replaced once all of it was verified' },
+    { name: 'diff', help: 'where two files differ, by object and frame; status 1 if they do' },
+    { name: 'json', help: 'print one object; with --frames one line a part before it' },
+    { name: 'help', help: 'print this and end' },
+  ],
+}
+
 /** Every command. */
-export const commands = { save, restore, list, probe, doctor, trace, run, demo } as const
+export const commands = { save, restore, list, probe, doctor, trace, inspect, run, demo } as const
 
 /** The name of a command. */
 export type CommandName = keyof typeof commands

@@ -8,13 +8,13 @@ const SAFE_DIGITS = 15
 
 /**
  * @internal The one place where what the engine serialises becomes values: counts of bytes are bigints, also beyond
- * 2^53, and null, which stands for unknown or none, is an absent property.
+ * 2^53, and null, which stands for unknown or none, is an absent property. `names` are the properties that are counts.
  */
-export const parseWire = (json: string): unknown => {
+export const parseWire = (json: string, names: ReadonlySet<string> = counts): unknown => {
   // A double cannot hold every u64: long numbers are read as texts, and the names of the counts say what they are.
   const kept = json.replace(token, (text) => (text.startsWith('"') || text.length <= SAFE_DIGITS ? text : `"${text}"`))
   return JSON.parse(kept, (key, value: unknown) => {
     if (value === null) return undefined
-    return counts.has(key) && (typeof value === 'number' || typeof value === 'string') ? BigInt(value) : value
+    return names.has(key) && (typeof value === 'number' || typeof value === 'string') ? BigInt(value) : value
   })
 }

@@ -9,6 +9,7 @@
 //! | [`session`], [`news`], [`options`] | sessions, what they have to say, how they go |
 //! | [`transport`], [`pipe`], [`view`] | where bytes go: natively, or through buffers of JavaScript |
 //! | [`trace`] | traces of calls, compared |
+//! | [`inspect`] | files that are looked into |
 //! | [`model`] | the software device's own face, for tests and the demo |
 //! | [`promise`], [`error`] | promises that other threads settle, failures as values |
 //! | [`cleanup`] | what must end before an environment does |
@@ -26,6 +27,7 @@ pub mod dirty;
 #[cfg(target_os = "linux")]
 pub mod discovery;
 pub mod error;
+pub mod inspect;
 pub mod model;
 pub mod news;
 pub mod opening;

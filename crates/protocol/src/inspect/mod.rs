@@ -27,7 +27,7 @@
 //! assert_eq!((outline.format, outline.size), (Format::Unknown, 19));
 //! let damage = outline.damage.expect("it is nothing that is known");
 //! assert_eq!((damage.at, damage.found.as_str()), (0, "\"no migration at \""));
-//! assert!(matches!(parts.0[0].content, Content::Damage(_)));
+//! assert!(matches!(parts.0[0].content, Content::Damage { .. }));
 //! ```
 
 mod damage;
@@ -304,7 +304,7 @@ impl Out<'_> {
         }
         if let Some(damage) = known.outline.damage.clone() {
             let len = known.outline.size.saturating_sub(known.at);
-            self.part(len, None, None, Content::Damage(damage));
+            self.part(len, None, None, Content::Damage { damage });
         }
     }
 }

@@ -199,5 +199,8 @@ pub enum Content {
         index: u32,
     },
     /// From here on the file cannot be read.
-    Damage(Damage),
+    Damage {
+        /// Why.
+        damage: Damage,
+    },
 }

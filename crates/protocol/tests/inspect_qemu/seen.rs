@@ -38,7 +38,7 @@ pub(crate) fn in_pieces(file: &[u8], len: usize) -> (Seen, Outline) {
         }
     }
     assert_eq!((end, seen.parts.len() as u64), (outline.size, outline.parts));
-    let damaged = matches!(seen.parts.last().map(|part| &part.content), Some(Content::Damage(_)));
+    let damaged = matches!(seen.parts.last().map(|part| &part.content), Some(Content::Damage { .. }));
     assert_eq!(damaged, outline.damage.is_some());
     (seen, outline)
 }

@@ -141,7 +141,7 @@ fn assert_like_a_restore(stream: &[u8], what: &str) {
     let (seen, outline) = whole(stream);
     assert_eq!(outline.damage, verdict, "{what}");
     let last = seen.parts.last();
-    assert_eq!(verdict.is_some(), matches!(last.map(|part| &part.content), Some(Content::Damage(_))), "{what}");
+    assert_eq!(verdict.is_some(), matches!(last.map(|part| &part.content), Some(Content::Damage { .. })), "{what}");
     assert_eq!(inspect(stream.chunks(7)), (seen, outline), "{what}, in small pieces");
 }
 
