@@ -63,8 +63,8 @@ const apt = (release = kernels) => {
   writeFileSync(join(base, 'sources.list'), sources)
   writeFileSync(join(base, 'status'), '')
   const made = { env: { APT_CONFIG: join(base, 'apt.conf') }, base, sources }
-  configured.set(release, made)
   update(release, made)
+  configured.set(release, made)
   return made
 }
 
