@@ -37,6 +37,12 @@ const steps = {
     outputs: ['ts/native/libvfio_migration_preload.so'],
     run: [['node', 'scripts/preload.mjs']],
   },
+  libc: {
+    says: 'building the addon that goes through libc',
+    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'scripts/through-libc.mjs'],
+    outputs: ['ts/native/libc/*.node'],
+    run: [['node', 'scripts/through-libc.mjs']],
+  },
   benchmark: {
     says: 'building the benchmark',
     inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'benchmark'],
