@@ -36,19 +36,19 @@ impl Kind {
     }
 }
 
-fn device(place: usize, kind: &Kind) -> DeviceObject {
+fn device((place, kind): (usize, &Kind)) -> DeviceObject {
     DeviceObject { protocol: kind.protocol(), table: kind.table(), ..scenes::device(place) }
 }
 
 fn source(mut options: SaveOptions, kinds: &[Kind]) -> End<Save> {
-    let object = |(place, kind)| SaveObject::Device(device(place, kind));
+    let object = |one| SaveObject::Device(device(one));
     options.no_p2p_traffic = true;
     End::source_of(options, kinds.iter().enumerate().map(object).collect())
 }
 
 /// A destination of these devices, all in resuming.
 fn accepted(mode: Mode, kinds: &[Kind]) -> End<Restore> {
-    let object = |(place, kind)| RestoreObject::Device(device(place, kind));
+    let object = |one| RestoreObject::Device(device(one));
     let options = RestoreOptions { no_p2p_traffic: true, ..RestoreOptions::default() };
     let restore = Restore::new(options, kinds.iter().enumerate().map(object).collect()).expect("they fit");
     let mut end = End::new(restore, mode, kinds.len());
