@@ -70,7 +70,7 @@ fn no_data_at_all_is_data_of_a_device_without_memory() {
         knobs.set("size", 0);
     }
     let (source, destination) = (OpenDevice::by_group(&bench.knobs[0]), OpenDevice::by_group(&bench.knobs[1]));
-    assert_eq!(source.save(), []);
+    assert_eq!(source.save(), [] as [u8; 0]);
     destination.load(&[], 1).expect("nothing is expected");
     assert_eq!(destination.state(), State::Stop);
 }

@@ -53,7 +53,7 @@ fn reads_fail_once_or_for_good() {
     knobs.fault("read 2 short 7");
     assert_eq!((read(&fd, &mut bytes), read(&fd, &mut bytes)), (Ok(4096), Ok(7)));
     knobs.fault("read 1 end");
-    assert_eq!(read_to_end(&fd), [], "the data ends too early");
+    assert_eq!(read_to_end(&fd), [] as [u8; 0], "the data ends too early");
     device.to(State::Stop);
     let fd = device.open_data(State::StopCopy);
     knobs.fault("read 1 error");
