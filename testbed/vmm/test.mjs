@@ -1,6 +1,6 @@
 // Runs unmodified QEMUs with software devices:
 //   node testbed/vmm/test.mjs [--all] [--verbose] [--record] [--emulator 11.1] [CASE...]
-// Without --all or CASE each case runs on one QEMU of each protocol; CASE names all cases that begin so. A case
+// Without --all or CASE each case that is not rare runs on one QEMU of each protocol; CASE names all cases that begin so. A case
 // is in a file of cases/. With --record what a case compares with something recorded is recorded anew. Ends with one line that
 // counts: `vmm: 12 passed, 0 failed, 1 skipped`.
 import { readdirSync } from 'node:fs'
@@ -14,6 +14,7 @@ import { Bed } from './bed.mjs'
  * @typedef {object} Case
  * @property {string} what must be so
  * @property {string[]} on which QEMUs
+ * @property {boolean} [rare] whether it is much like another, and runs only when it is asked for
  * @property {boolean} [golden] whether what was asked of the devices, and in which order, is kept and compared
  * @property {(bed: Bed) => Promise<void>} run throws if it is not so
  */
@@ -82,7 +83,9 @@ const runOne = async (name, one, generation) => {
 for (const name of positionals.length > 0 ? positionals.flatMap(named) : cases.keys()) {
   const one = cases.get(name)
   const wanted =
-    values.all || positionals.length > 0 ? one.on : one.on.filter((generation) => quick.includes(generation))
+    values.all || positionals.length > 0
+      ? one.on
+      : one.on.filter((generation) => !one.rare && quick.includes(generation))
   for (const generation of wanted) {
     if (values.emulator.length === 0 || values.emulator.includes(generation)) await runOne(name, one, generation)
   }

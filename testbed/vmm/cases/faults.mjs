@@ -27,6 +27,7 @@ export default {
       {
         what: 'what becomes of a guest whose device fails is what was recorded, and nothing worse becomes of ours',
         on: row.on,
+        rare: row.rare,
         run: run(id, row),
       },
     ]),

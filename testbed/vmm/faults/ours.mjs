@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { root } from '../../cache.mjs'
 import { settle } from '../devices.mjs'
+import { settingsOf } from './row.mjs'
 
 const load = (name) => import(pathToFileURL(join(root, 'ts/dist', name)))
 
@@ -15,15 +16,15 @@ const maxPreCopyMs = 2000
 
 /**
  * @param {string} folder for the socket
- * @param {import('./rows.mjs').Row} row
+ * @param {import('./row.mjs').Row} row
  * @returns {Promise<import('./outcome.mjs').Outcome>}
  */
-export const ours = async (folder, { side, ours: fault, settings }) => {
+export const ours = async (folder, { side, ours: faults, settings, saving: options }) => {
   const { restore, save } = await load('index.js')
   const { GuestMemory, openModel } = await load('model.js')
   const open = async (end) => {
     const memory = new GuestMemory({ length: 1n << 20n })
-    const address = settle(['size=64KiB'], settings, side === end && `fault=${fault}`)
+    const address = settle(['size=64KiB'], settings, side === end && settingsOf(faults))
     const options = { memory, id: 'device', experimentalRegion: { dialect: 'qemu' } }
     return { ...(await openModel(address, options)), memory, runs: false, missed: 0 }
   }
@@ -34,7 +35,7 @@ export const ours = async (folder, { side, ours: fault, settings }) => {
   }
   await run(source, true)()
   const hooks = { pause: run(source, false), unpause: run(source, true) }
-  const saving = await save(source.device, { memory: source.memory, maxPreCopyMs, ...hooks })
+  const saving = await save(source.device, { memory: source.memory, maxPreCopyMs, ...options, ...hooks })
   // The last moment before the device at the destination may write to memory.
   const configure = async () => {
     target.missed = await source.model.missed(target.memory)

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { root, testbed } from '../../cache.mjs'
 import { fsm } from '../move.mjs'
-import { rows } from './rows.mjs'
+import { protocols, rows } from './rows.mjs'
 
 const file = join(testbed, 'vmm/golden/faults.json')
 const document = join(root, 'docs/qemu-faults.md')
@@ -27,15 +27,15 @@ const cell = (outcome) => (outcome === undefined ? '-' : `${outcome.text}${marks
 
 const line = (cells) => `| ${cells.join(' | ')} |`
 
-/** The rows of some QEMUs, beside ours. */
-const tableOf = (all, on) => {
+/** The rows of a protocol, as the QEMUs that speak it fare, beside ours. */
+const tableOf = (all, own, on) => {
   const head = ['device', 'fails at', 'with', ...on.map((one) => `QEMU ${one}`), 'this project']
-  const shown = Object.entries(all).filter(([id]) => rows[id].on.includes(on[0]))
+  const shown = Object.entries(all).filter(([id]) => own[id])
   return [
     line(head),
     line(head.map(() => '---')),
     ...shown.map(([id, outcomes]) => {
-      const { side, what, how } = rows[id]
+      const { side, what, how } = own[id]
       const where = side === 'source' ? 'source' : 'destination'
       return line([where, what, how, ...[...on, 'ours'].map((client) => cell(outcomes[client]))])
     }),
@@ -57,10 +57,10 @@ const documentOf = (all) => {
     'doubt, or the device is named as lost. (!!): it does not, and somebody says otherwise, or nothing at all.',
     '',
     '## fsm',
-    ...tableOf(all, fsm),
+    ...tableOf(all, protocols.fsm, fsm),
     '',
     '## region',
-    ...tableOf(all, ['7.2']),
+    ...tableOf(all, protocols.region, ['7.2']),
     '',
   ].join('\n')
 }

@@ -1,5 +1,7 @@
 // A migration with a fault, carried out by QEMU.
+import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { settingsOf } from './row.mjs'
 
 /** How long a migration may go on before it counts as one that never ends, in milliseconds. */
 const patience = 6000
@@ -38,11 +40,12 @@ const wiped = async (vm, resets) => {
 
 /**
  * @param {import('../bed.mjs').Bed} bed
- * @param {import('./rows.mjs').Row} row
+ * @param {import('./row.mjs').Row} row
  * @returns {Promise<import('./outcome.mjs').Outcome>}
  */
-export const theirs = async (bed, { side, theirs: fault, settings, capabilities = [] }) => {
-  const devices = (end) => ({ settings: side === end ? `${settings},fault=${fault}` : settings })
+export const theirs = async (bed, { side, theirs: all, settings, capabilities = [], cdev }) => {
+  const faults = typeof all === 'string' ? all : all[bed.generation]
+  const devices = (end) => ({ settings: side === end ? `${settings},${settingsOf(faults)}` : settings, cdev })
   const source = await bed.start('source', { devices: devices('source') })
   const target = await bed.start('target', { devices: devices('target'), incoming: true })
   await source.booted(1)
@@ -60,7 +63,19 @@ export const theirs = async (bed, { side, theirs: fault, settings, capabilities 
           }).then((answer) => (source.ended ? 'crashed' : answer)),
         )
   const says = status ?? 'never ends'
-  return { says, source: await sourceOf(source), target: await targetOf(target, source) }
+  const outcome = { says, source: await sourceOf(source), target: await targetOf(target, source) }
+  assertCame(side === 'source' ? source : target, faults)
+  return outcome
+}
+
+/** The calls that were to fail came: a row in which nothing went wrong would say nothing. */
+const assertCame = ({ trace }, faults) => {
+  for (const fault of faults.split(',')) {
+    const [, call, at, , state] = /^([a-z-]+)@(\d+)\+?(\/([a-z0-9-]+))?:/.exec(fault)
+    const lines = trace.of(call).filter((line) => state === undefined || line.state === state)
+    const came = lines.reduce((sum, { times }) => sum + times, 0)
+    assert.ok(came >= Number(at), `${fault} did not happen: ${call} came ${came} times`)
+  }
 }
 
 const sourceOf = async (source) => {

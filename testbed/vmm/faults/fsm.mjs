@@ -1,0 +1,93 @@
+// What goes wrong with a device that has a data fd.
+import { fsm, full } from '../move.mjs'
+import { Rows } from './row.mjs'
+
+const rows = new Rows({ on: fsm, settings: full })
+
+/** A device that fails at a change of its state: it stays where it was, or it enters the error state. */
+const change = (side, to, where, { ours = where, ...more } = {}) => {
+  rows.add(side, `to ${to}`, 'EIO', `set-state@${where}:EIO`, { ...more, ours: `set-state@${ours}:EIO` })
+  rows.add(side, `to ${to}`, 'error state', `set-state@${where}:error`, { ...more, ours: `set-state@${ours}:error` })
+}
+
+change('source', 'pre-copy', '2/running', { ours: '1/running' })
+change('source', 'pre-copy-p2p', '1/pre-copy')
+change('source', 'stop-copy', '1/pre-copy-p2p')
+change('source', 'stop', '1/stop-copy')
+change('target', 'resuming', '1/running')
+change('target', 'running-p2p', '1/resuming')
+change('target', 'running', '1/running-p2p')
+
+// So large that every phase has a first, a middle and a last read: five in stop-copy, of which the last says that it is over.
+const large = { settings: `${full},size=4MiB,late=3MiB` }
+rows.each(
+  'source',
+  'read',
+  [
+    ['the first read in pre-copy', '1/pre-copy'],
+    ['the first read in stop-copy', '1/stop-copy'],
+    ['the second read in stop-copy', '2/stop-copy'],
+    ['the third read in stop-copy', '3/stop-copy'],
+    ['the last read of data in stop-copy', '4/stop-copy'],
+    ['the read at the end of stop-copy', '5/stop-copy'],
+  ],
+  large,
+)
+rows.add('source', 'the second read in stop-copy', 'ENOMSG', 'read@2/stop-copy:ENOMSG', large)
+// Six reads for what a device that changes nothing has in pre-copy.
+const still = { settings: `${full},size=8MiB,late=3MiB,dirty-rate=0`, saving: { downtimeBudgetMs: 0 } }
+rows.each(
+  'source',
+  'read',
+  [
+    ['a read in the middle of pre-copy', '3/pre-copy'],
+    ['the read at the end of pre-copy', '6/pre-copy'],
+  ],
+  still,
+)
+rows.add('source', 'the first question for the size', 'EIO', 'data-size@1:EIO')
+rows.add('source', 'every question for the size', 'EIO', 'data-size@1+:EIO')
+rows.add('source', 'every question for the size', 'unknown', 'data-size@1+:unknown')
+rows.add('source', 'every question for the size', 'none left', 'data-size@1+:zero')
+rows.add('source', 'the first question what pre-copy has left', 'EIO', 'pre-copy-info@1:EIO')
+rows.add('source', 'every question what pre-copy has left', 'EIO', 'pre-copy-info@1+:EIO')
+rows.add('source', 'the start of the log', 'EIO', 'tracker-start@1:EIO')
+rows.add('source', 'the first report of the log', 'EIO', 'tracker-report@1:EIO')
+rows.add('source', 'a report of the log in stop-copy', 'EIO', 'tracker-report@1/stop-copy:EIO')
+// A report for each part of the guest's memory, of which QEMU 10.0 counts more.
+rows.add(
+  'source',
+  'the last report of the log',
+  'EIO',
+  {
+    '10.0': 'tracker-report@7/stop-copy:EIO',
+    11.1: 'tracker-report@4/stop-copy:EIO',
+  },
+  { ours: 'tracker-report@1/stop-copy:EIO' },
+)
+rows.each(
+  'target',
+  'write',
+  [
+    ['the first write', '1'],
+    ['the fourth write', '4'],
+    // The last 96 of at least 130 are what stop-copy brought; we write more at once.
+    ['a write of what stop-copy brought', '100', '3'],
+  ],
+  large,
+)
+rows.add('target', 'the first write', 'error state', 'write@1:error', large)
+// Over multifd QEMU writes what it read, and so five times.
+const multifd = { settings: 'dirty-tracking,size=4MiB', capabilities: ['multifd'] }
+rows.each(
+  'target',
+  'write',
+  [
+    ['the first write, over multifd', '1'],
+    ['the third write, over multifd', '3'],
+    ['the last write, over multifd', '5'],
+  ],
+  multifd,
+)
+
+export const fsmRows = rows.all

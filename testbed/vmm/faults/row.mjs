@@ -1,0 +1,48 @@
+// What one row of the fault matrix is.
+
+/**
+ * @typedef {object} Row
+ * @property {string[]} on which QEMUs
+ * @property {'source' | 'target'} side whose device fails
+ * @property {string} what is asked of the device that it fails at
+ * @property {string} how it fails
+ * @property {string | Record<string, string>} theirs the faults of the model as QEMU meets them, with commas between; by
+ *   QEMU if they differ. QEMU changes a device's state before the guest runs for the first time, so that its second
+ *   request in `running` is the one that begins a migration
+ * @property {string} ours where our client meets them
+ * @property {string} settings of all devices
+ * @property {object} [saving] options of our save
+ * @property {string[]} [capabilities] that QEMU migrates with
+ * @property {boolean} [cdev] whether QEMU opens the device by its character device, with an iommufd
+ * @property {boolean} [rare] whether it is like another, and run only with `--all` or by its name
+ */
+
+/** Rows as they are added, by their names. */
+export class Rows {
+  /** @type {Record<string, Row>} */
+  all = {}
+
+  /** @param {{ on: string[], settings: string }} shared by rows that do not say otherwise */
+  constructor(shared) {
+    this.shared = shared
+  }
+
+  /** `more.ours` is where our client meets the fault elsewhere than QEMU. */
+  add(side, what, how, theirs, more = {}) {
+    this.all[`${side}: ${what}: ${how}`] = { side, what, how, theirs, ours: theirs, ...this.shared, ...more }
+  }
+
+  /** The same call at several of its occurrences, each of which fails with EIO: `[its name, its number]`. */
+  each(side, call, occurrences, more = {}) {
+    for (const [what, at, ours = at] of occurrences) {
+      this.add(side, what, 'EIO', `${call}@${at}:EIO`, { ...more, ours: `${call}@${ours}:EIO` })
+    }
+  }
+}
+
+/** As the model takes them. @param {string} faults */
+export const settingsOf = (faults) =>
+  faults
+    .split(',')
+    .map((fault) => `fault=${fault}`)
+    .join(',')
