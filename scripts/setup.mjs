@@ -33,13 +33,13 @@ const steps = {
   },
   preload: {
     says: 'building the library to preload',
-    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'crates/preload', 'scripts/preload.mjs'],
+    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'crates/preload', 'scripts/preload.mjs', 'scripts/cargo-library.mjs'],
     outputs: ['ts/native/libvfio_migration_preload.so'],
     run: [['node', 'scripts/preload.mjs']],
   },
   libc: {
     says: 'building the addon that goes through libc',
-    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'scripts/through-libc.mjs'],
+    inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'scripts/through-libc.mjs', 'scripts/cargo-library.mjs'],
     outputs: ['ts/native/libc/*.node'],
     run: [['node', 'scripts/through-libc.mjs']],
   },
