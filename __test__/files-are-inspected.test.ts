@@ -104,7 +104,7 @@ test('inspect FILE, --frames, --verify and --json', async (t) => {
   )
   t.regex(
     shown.stdout,
-    /\n +0 +gpu +device fsm stop-copy\+pre-copy +\d+ KiB in \d+ frames, initial data 1 times, complete\n/,
+    /\n +0 +gpu +device fsm stop-copy\+pre-copy +\d+ KiB in \d+ frames, initial data once, complete\n/,
   )
   t.true(shown.stdout.includes('    data: model: format 1, size 307200, pageSize 4096\n'), shown.stdout)
   t.true(shown.stdout.split('\n').every((line) => line.length <= 100))

@@ -55,7 +55,7 @@ const objectRow = (object: ObjectOutline, place: number): string[] => {
     `${bytes(object.bytes)} in ${frames} ${zeroPages === undefined ? 'frames' : 'pages'}`,
     ...(zeroPages ? [`${zeroPages} zero pages`] : []),
     ...(segments ? [`${segments} segments`] : []),
-    ...(initialEnds ? [`initial data ${initialEnds} times`] : []),
+    ...(initialEnds ? [`initial data ${initialEnds === 1 ? 'once' : `${initialEnds} times`}`] : []),
     complete ? 'complete' : 'not complete',
   ]
   const what = [kind, protocol, capabilities, kind === 'memory' && size !== undefined ? bytes(size) : undefined]
