@@ -90,4 +90,41 @@ rows.each(
   multifd,
 )
 
+// QEMU 11.1 asks again and again in pre-copy.
+const again = (what, call, ours) =>
+  rows.add('source', what, 'EIO', `${call}@5/pre-copy:EIO`, { on: ['11.1'], ours: `${call}@${ours}:EIO` })
+again('the fifth question for the size in pre-copy', 'data-size', '1')
+again('the fifth question what pre-copy has left', 'pre-copy-info', '2/pre-copy')
+again('the fifth report of the log in pre-copy', 'tracker-report', '1/pre-copy')
+
+// The way back, after a read that failed.
+const broken = 'read@3/stop-copy:EIO'
+for (const [how, effect] of [
+  ['EIO', 'EIO'],
+  ['error state', 'error'],
+]) {
+  rows.add('source', 'the change back from stop-copy', how, `${broken},set-state@1/stop-copy:${effect}`, large)
+}
+rows.add('source', 'the end of the log, on the way back', 'EIO', `${broken},tracker-stop@1:EIO`, large)
+
+// What a machine with two devices makes of the failure of one.
+const two = { devices: 2, on: ['11.1'] }
+rows.add('source', 'to pre-copy-p2p, the second of two devices', 'EIO', 'set-state@1/pre-copy:EIO', two)
+rows.add('source', 'to stop-copy, the second of two devices', 'EIO', 'set-state@1/pre-copy-p2p:EIO', two)
+rows.add('source', 'to stop-copy, the second of two devices', 'error state', 'set-state@1/pre-copy-p2p:error', two)
+rows.add('source', 'a read in stop-copy, the second of two devices', 'EIO', 'read@1/stop-copy:EIO', two)
+rows.add('target', 'to running-p2p, the second of two devices', 'EIO', 'set-state@1/resuming:EIO', two)
+rows.add('target', 'to running, the second of two devices', 'EIO', 'set-state@1/running-p2p:EIO', two)
+rows.add('target', 'the first write, the second of two devices', 'EIO', 'write@1:EIO', two)
+
+// By the character device, whose log is asked for in the same way.
+const cdev = { cdev: true, on: ['11.1'] }
+const byCdev = (what) => `${what}, by cdev`
+rows.add('source', byCdev('to stop-copy'), 'error state', 'set-state@1/pre-copy-p2p:error', cdev)
+rows.add('source', byCdev('the third read in stop-copy'), 'EIO', 'read@3/stop-copy:EIO', { ...cdev, ...large })
+rows.add('source', byCdev('the start of the log'), 'EIO', 'tracker-start@1:EIO', cdev)
+rows.add('source', byCdev('a report of the log in stop-copy'), 'EIO', 'tracker-report@1/stop-copy:EIO', cdev)
+rows.add('target', byCdev('to running'), 'EIO', 'set-state@1/running-p2p:EIO', cdev)
+rows.add('target', byCdev('the first write'), 'EIO', 'write@1:EIO', { ...cdev, ...large })
+
 export const fsmRows = rows.all

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { root } from '../../cache.mjs'
 import { settle } from '../devices.mjs'
-import { settingsOf } from './row.mjs'
+import { eachOf } from './row.mjs'
 
 const load = (name) => import(pathToFileURL(join(root, 'ts/dist', name)))
 
@@ -19,29 +19,38 @@ const maxPreCopyMs = 2000
  * @param {import('./row.mjs').Row} row
  * @returns {Promise<import('./outcome.mjs').Outcome>}
  */
-export const ours = async (folder, { side, ours: faults, settings, saving: options }) => {
+export const ours = async (folder, row) => {
+  const { side, ours: faults, settings, devices: count = 1, saving: more } = row
   const { restore, save } = await load('index.js')
   const { GuestMemory, openModel } = await load('model.js')
   const open = async (end) => {
     const memory = new GuestMemory({ length: 1n << 20n })
-    const address = settle(['size=64KiB'], settings, side === end && settingsOf(faults))
-    const options = { memory, id: 'device', experimentalRegion: { dialect: 'qemu' } }
-    return { ...(await openModel(address, options)), memory, runs: false, missed: 0 }
+    const opened = []
+    for (const [index, own] of eachOf(row, side === end ? faults : '').entries()) {
+      // Each writes to a part of the memory that is its own.
+      const address = settle(['size=64KiB'], settings, count > 1 && `lane=${index}/${count}`, own)
+      const options = { memory, id: `device${index}`, experimentalRegion: { dialect: 'qemu' } }
+      opened.push(await openModel(address, options))
+    }
+    const [devices, models] = ['device', 'model'].map((what) => opened.map((one) => one[what]))
+    return { devices, models, memory, runs: false, missed: 0, expected: [] }
   }
   const [source, target] = [await open('source'), await open('target')]
   const run = (end, runs) => async () => {
-    await (runs ? end.model.resumeGuest() : end.model.pauseGuest())
+    for (const model of end.models) await (runs ? model.resumeGuest() : model.pauseGuest())
     end.runs = runs
   }
   await run(source, true)()
   const hooks = { pause: run(source, false), unpause: run(source, true) }
-  const saving = await save(source.device, { memory: source.memory, maxPreCopyMs, ...options, ...hooks })
+  const saving = await save(source.devices, { memory: source.memory, maxPreCopyMs, ...more, ...hooks })
   // The last moment before the device at the destination may write to memory.
   const configure = async () => {
-    target.missed = await source.model.missed(target.memory)
-    target.expected = await source.model.proof()
+    for (const model of source.models) {
+      target.missed += await model.missed(target.memory)
+      target.expected.push(await model.proof())
+    }
   }
-  const restoring = await restore(target.device, { memory: target.memory, configure, takeOver: run(target, true) })
+  const restoring = await restore(target.devices, { memory: target.memory, configure, takeOver: run(target, true) })
   const place = `unix:${join(folder, 'ours.socket')}`
   const sessions = [
     [restoring, restoring.receiveFrom(place)],
@@ -81,18 +90,17 @@ const sayOf = ({ summary, error, doubt }) => {
   return summary || error ? 'failed' : 'never ends'
 }
 
-const sourceOf = ({ summary, doubt }, { model, runs }) => {
-  const [device] = summary?.objects ?? []
-  if (runs && model.resets > 0) return 'runs on, device wiped'
-  if (device?.outcome === 'lost') return 'device in error'
+const sourceOf = ({ summary, doubt }, { models, runs }) => {
+  if (runs && models.some((model) => model.resets > 0)) return 'runs on, device wiped'
+  if (summary?.objects.some(({ outcome }) => outcome === 'lost')) return 'device in error'
   if (runs) return 'runs on'
   return doubt ? 'stopped, device kept' : 'stopped'
 }
 
-const targetOf = ({ doubt }, target) => {
+const targetOf = ({ doubt }, { models, runs, missed, expected }) => {
   if (doubt) return 'device kept'
-  if (!target.runs) return 'ended'
-  if (target.model.resets > 0) return 'runs, device wiped'
-  const arrived = target.model.stopped?.proof === target.expected && target.missed === 0
-  return arrived ? 'runs' : 'runs, other data'
+  if (!runs) return 'ended'
+  if (models.some((model) => model.resets > 0)) return 'runs, device wiped'
+  const arrived = models.every((model, index) => model.stopped?.proof === expected[index])
+  return arrived && missed === 0 ? 'runs' : 'runs, other data'
 }

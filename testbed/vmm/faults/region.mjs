@@ -49,6 +49,14 @@ rows.each('target', 'read-data-offset', [['data_offset', '1/resuming']])
 rows.each('target', 'write-window', [['the window', '1/resuming']])
 rows.each('target', 'write-data-size', [['data_size', '1/resuming']])
 
+/** The way back, after a register that failed. */
+const back = (how, effect) => {
+  const faults = (at) => `read-data-size@1/stop-copy:EIO,write-device-state@${at}/stop-copy:${effect}`
+  rows.add('source', 'device_state back from stop-copy', how, faults(2), { ours: faults(1) })
+}
+back('EIO', 'EIO')
+back('error state', 'error')
+
 /**
  * All that the device has comes once, in pre-copy of a device that changes nothing, or else in stop-copy: in so many segments,
  * and by so many accesses of QEMU to the window, since it moves 8 bytes at a time where we move a segment.

@@ -13,6 +13,7 @@
  * @property {string} settings of all devices
  * @property {object} [saving] options of our save
  * @property {string[]} [capabilities] that QEMU migrates with
+ * @property {number} [devices] of the machine, of which the last one fails; one without it
  * @property {boolean} [cdev] whether QEMU opens the device by its character device, with an iommufd
  * @property {boolean} [rare] whether it is like another, and run only with `--all` or by its name
  */
@@ -40,9 +41,9 @@ export class Rows {
   }
 }
 
-/** As the model takes them. @param {string} faults */
-export const settingsOf = (faults) =>
-  faults
-    .split(',')
-    .map((fault) => `fault=${fault}`)
-    .join(',')
+/** More settings of each device at one end, where these faults come to pass or none do. */
+export const eachOf = ({ devices = 1 }, faults = '') => {
+  const failing = faults.split(',').filter(Boolean)
+  const others = Array.from({ length: devices - 1 }, (_, index) => `seed=${index + 1}`)
+  return [...others, failing.map((fault) => `fault=${fault}`).join(',')]
+}
