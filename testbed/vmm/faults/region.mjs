@@ -49,13 +49,9 @@ rows.each('target', 'read-data-offset', [['data_offset', '1/resuming']])
 rows.each('target', 'write-window', [['the window', '1/resuming']])
 rows.each('target', 'write-data-size', [['data_size', '1/resuming']])
 
-/** The way back, after a register that failed. */
-const back = (how, effect) => {
-  const faults = (at) => `read-data-size@1/stop-copy:EIO,write-device-state@${at}/stop-copy:${effect}`
-  rows.add('source', 'device_state back from stop-copy', how, faults(2), { ours: faults(1) })
-}
-back('EIO', 'EIO')
-back('error state', 'error')
+// The way back, after a register that failed. Without the error state QEMU wipes the device at times, at times not.
+const back = (at) => `read-data-size@1/stop-copy:EIO,write-device-state@${at}/stop-copy:error`
+rows.add('source', 'device_state back from stop-copy', 'error state', back(2), { ours: back(1) })
 
 /**
  * All that the device has comes once, in pre-copy of a device that changes nothing, or else in stop-copy: in so many segments,
