@@ -1,7 +1,6 @@
 // `vfio-migration run`: unmodified programs find software devices.
 import { execFile } from 'node:child_process'
-import { chmod, copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { Run, run } from './support/cli.js'
@@ -42,16 +41,17 @@ const compiled = async (t: ExecutionContext, ...flags: string[]) => {
 
 const device = ['--device', 'model:size=64KiB']
 const places = ['{device0}', '{group0}']
-const leftovers = async () => (await readdir(tmpdir())).filter((name) => /^vfio-migration-.{6}$/.test(name))
 
-test.serial('--device, placeholders and the status: the program finds its device, and ends as it ends', async (t) => {
-  const { program } = await compiled(t)
-  const before = await leftovers()
-  const { status, stdout, stderr } = await run('run', ...device, '--', program, ...places, '7')
+test('--device, placeholders and the status: the program finds its device, and ends as it ends', async (t) => {
+  const { program, path } = await compiled(t)
+  // Others make their folders in the common place meanwhile.
+  await mkdir(path('temporary'))
+  const env = { TMPDIR: path('temporary') }
+  const { status, stdout, stderr } = await new Run(['run', ...device, '--', program, ...places, '7'], { env }).ended
   t.is(status, 7)
   t.is(stdout, '7 9 regions, fsm\n')
   t.is(stderr, '')
-  t.deepEqual(await leftovers(), before, 'the folder goes')
+  t.deepEqual(await readdir(path('temporary')), [], 'the folder goes')
 })
 
 test('--device again: a second device', async (t) => {
