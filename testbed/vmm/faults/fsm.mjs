@@ -85,10 +85,11 @@ rows.each(
   [
     ['the first write, over multifd', '1'],
     ['the third write, over multifd', '3'],
-    ['the last write, over multifd', '5'],
   ],
   multifd,
 )
+// QEMU 10.0 says then that it completed, or hangs and answers nobody any more.
+rows.each('target', 'write', [['the last write, over multifd', '5']], { ...multifd, on: ['11.1'] })
 
 // QEMU 11.1 asks again and again in pre-copy.
 const again = (what, call, ours) =>
