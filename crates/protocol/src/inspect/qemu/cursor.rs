@@ -1,12 +1,28 @@
 //! Numbers of QEMU's files: big-endian.
 
-use super::super::Damage;
+use super::super::{Damage, Step};
 
 /// Why something could not be read.
 pub(super) enum Stop {
     /// So many bytes are needed, counted from the first that was given.
     More(usize),
     Bad(Damage),
+}
+
+/// What it comes to that a reader read so many bytes, or stopped; `need` is what it says it needs at least from then on.
+pub(super) fn step(answer: Result<usize, Stop>, last: bool, need: &mut usize) -> Result<Step, Damage> {
+    match answer {
+        Ok(used) => {
+            *need = 1;
+            Ok(Step::Used(used))
+        }
+        Err(Stop::More(_)) if last => Ok(Step::More),
+        Err(Stop::More(more)) => {
+            *need = more;
+            Ok(Step::More)
+        }
+        Err(Stop::Bad(damage)) => Err(damage),
+    }
 }
 
 impl From<Damage> for Stop {

@@ -29,7 +29,7 @@ pub(super) use multifd::Reader as MultifdReader;
 
 use super::{Content, Damage, Ending, Out, Payload, Read, Step};
 use crate::stream::payload_crc_append;
-use cursor::{Cursor, Stop};
+use cursor::{Cursor, Stop, step};
 use description::Description;
 use sections::{Body, Sections};
 
@@ -120,18 +120,8 @@ impl Read for Reader {
     }
 
     fn read(&mut self, bytes: &[u8], last: bool, out: &mut Out<'_>) -> Result<Step, Damage> {
-        match self.go_on(bytes, last, out) {
-            Ok(used) => {
-                self.need = 1;
-                Ok(Step::Used(used))
-            }
-            Err(Stop::More(_)) if last => Ok(Step::More),
-            Err(Stop::More(need)) => {
-                self.need = need;
-                Ok(Step::More)
-            }
-            Err(Stop::Bad(damage)) => Err(damage),
-        }
+        let answer = self.go_on(bytes, last, out);
+        step(answer, last, &mut self.need)
     }
 
     fn end(&mut self, left: usize, out: &mut Out<'_>) -> Result<(), Damage> {

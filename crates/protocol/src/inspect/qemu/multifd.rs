@@ -7,7 +7,7 @@
 //!   data   ... name(256) instance(4) next(4) | version(4) index(4) flags(4) data
 //! ```
 
-use super::cursor::{Cursor, Stop, is_name};
+use super::cursor::{Cursor, Stop, is_name, step};
 use super::{MULTIFD_MAGIC, config};
 use crate::inspect::{Content, Damage, ObjectOutline, Out, Payload, Read, Step};
 use crate::stream::payload_crc_append;
@@ -65,18 +65,8 @@ impl Read for Reader {
     }
 
     fn read(&mut self, bytes: &[u8], last: bool, out: &mut Out<'_>) -> Result<Step, Damage> {
-        match self.go_on(bytes, out) {
-            Ok(used) => {
-                self.need = 1;
-                Ok(Step::Used(used))
-            }
-            Err(Stop::More(_)) if last => Ok(Step::More),
-            Err(Stop::More(need)) => {
-                self.need = need;
-                Ok(Step::More)
-            }
-            Err(Stop::Bad(damage)) => Err(damage),
-        }
+        let answer = self.go_on(bytes, out);
+        step(answer, last, &mut self.need)
     }
 
     fn end(&mut self, left: usize, out: &mut Out<'_>) -> Result<(), Damage> {
