@@ -26,6 +26,7 @@ const parts = {
       // The types of the addon stand in the repository, so that the facade can be read without building it.
       ['git', 'diff', '--exit-code', '--stat', '--', 'ts/binding.ts'],
       ['node', 'scripts/cli-doc.mjs', '--check'],
+      ['node', 'scripts/version.mjs', '--check'],
       // The declarations that are published, as a program sees them that checks its libraries.
       npx('tsc', '-p', 'tsconfig.test.json', '--noEmit'),
     ],
