@@ -43,6 +43,12 @@ const steps = {
     outputs: ['ts/native/libc/*.node'],
     run: [['node', 'scripts/through-libc.mjs']],
   },
+  wasm: {
+    says: 'building the WASM form of the addon (a few minutes the first time)',
+    inputs: ['Cargo.toml', 'Cargo.lock', 'package.json', ...rust, 'scripts/wasm.mjs'],
+    outputs: ['ts/native/wasm/package.json', 'node_modules/vfio-migration-wasm32-wasi/package.json'],
+    run: [['node', 'scripts/wasm.mjs']],
+  },
   benchmark: {
     says: 'building the benchmark',
     inputs: ['Cargo.toml', 'Cargo.lock', ...rust, 'benchmark'],
@@ -114,6 +120,15 @@ export const setup = (names, { again = false } = {}) => {
   }
 }
 
+/** What a checkout needs to run; other steps only by name. */
+const usual = ['packages', 'native', 'preload', 'typescript']
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  setup(['packages', 'native', 'preload', 'typescript'], { again: process.argv.includes('--again') })
+  const named = process.argv.slice(2).filter((word) => word !== '--again')
+  const unknown = named.find((name) => !Object.hasOwn(steps, name))
+  if (unknown !== undefined) {
+    console.error(`setup: no step is called ${unknown}: there are ${Object.keys(steps).join(', ')}`)
+    process.exit(2)
+  }
+  setup(named.length > 0 ? named : usual, { again: process.argv.includes('--again') })
 }

@@ -335,7 +335,7 @@ export interface BindingInspected {
   /** Parts that are complete, each as JSON. */
   parts: Array<string>
   /** Data of the device that was asked for. They were not verified before their part has come. */
-  data: Buffer
+  data: Uint8Array
   /** The outline as JSON, once there are no more bytes. */
   outline?: string
 }

@@ -1,9 +1,12 @@
-import { native, packageVersion } from './native.ts'
+import { bindingForm, native } from './native.ts'
+import { packageVersion } from './version.ts'
 
 /** What the addon holds and has done, for tests and for whoever looks for a leak. */
 export interface Diagnostics {
   /** The version of the package, and of its addon. */
   readonly version: string
+  /** Whether it is the native addon, or WASM: then there are no devices of a kernel, no sockets and no files. */
+  readonly form: 'native' | 'wasm'
   /** How many buffers with payload have crossed between Rust and JavaScript, in all threads: 0 on the native path. */
   readonly buffersForJavaScript: number
   /** How many devices and sessions of this JavaScript thread have a native thread. */
@@ -23,6 +26,7 @@ export interface Diagnostics {
  */
 export const diagnostics = (): Diagnostics => ({
   version: packageVersion,
+  form: bindingForm(),
   buffersForJavaScript: native().buffersForJavaScript(),
   living: native().living(),
 })

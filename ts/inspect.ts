@@ -1,44 +1,37 @@
-import { open } from 'node:fs/promises'
+import { piecesOfFile } from '#platform'
 import type { BindingInspected, BindingInspectOptions, BindingInspector } from './binding.ts'
 import { usage, VfioError } from './errors.ts'
 import type { Difference, Outline, Part } from './inspection.ts'
 import { native, settle } from './native.ts'
 import { parseWire } from './session/wire.ts'
 
-/** A file that is looked into: its path, or its bytes in any pieces. */
-export type FileSource = string | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
-
-/** Bytes of a file that are read at once. */
-const piece = 1 << 20
+/** A file that is looked into: its path (not in a browser), itself, or its bytes in any pieces. */
+export type FileSource = string | Blob | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
 
 /** Properties that are bigints here, whatever their size. */
 const numbers: ReadonlySet<string> = new Set(['at', 'len', 'size', 'bytes', 'offset', 'iova'])
 
 const parse = <T>(json: string) => parseWire(json, numbers) as T
 
-/** The pieces of a file, all in one buffer: each is used before the next one is asked for. */
-const piecesOfFile = async function* (path: string): AsyncGenerator<Uint8Array> {
+/** The pieces of a web stream. Not every browser iterates over one by itself. */
+const piecesOfStream = async function* (stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader()
   try {
-    const file = await open(path)
-    try {
-      const buffer = new Uint8Array(piece)
-      for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, piece)
-        if (bytesRead === 0) return
-        yield buffer.subarray(0, bytesRead)
-      }
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (error instanceof VfioError) throw error
-    const why = error instanceof Error ? error.message : String(error)
-    throw new VfioError('ERR_VFIO_TRANSPORT', `'${path}' cannot be read: ${why}`, {}, { cause: error })
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  } finally {
+    await reader.cancel().catch(() => {})
   }
 }
 
-const piecesOf = (source: FileSource) =>
-  typeof source === 'string' ? piecesOfFile(source) : (source as AsyncIterable<Uint8Array>)
+const piecesOf = (source: FileSource): AsyncIterable<Uint8Array> => {
+  if (typeof source === 'string') return piecesOfFile(source)
+  if (source instanceof Blob) return piecesOfStream(source.stream())
+  if (typeof source === 'object' && source !== null) {
+    if ('getReader' in source) return piecesOfStream(source)
+    if (Symbol.asyncIterator in source) return source
+  }
+  throw usage('a file that is looked into is a path, a Blob, a ReadableStream, or an async iterable of Uint8Arrays')
+}
 
 /** Has all of a source inspected, and gives what comes of it piece by piece. */
 const inspected = async function* (source: FileSource, inspector: BindingInspector): AsyncGenerator<BindingInspected> {

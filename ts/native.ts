@@ -1,79 +1,34 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { loadBinding } from '#platform'
 import type * as Binding from './binding.ts'
 import type { AnyDevice, OpenDevice } from './device.ts'
 import { VfioError, type VfioErrorCode, type VfioErrorDetails } from './errors.ts'
+import type { Loaded, Native } from './platform/loaded.ts'
 import type { SeenState } from './states.ts'
+import { packageVersion } from './version.ts'
 
-type Native = typeof Binding
+let loaded: Loaded | undefined
 
-const require = createRequire(import.meta.url)
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
-
-let loaded: Native | undefined
-
-/** @internal The version of this package. */
-export const packageVersion = version
-
-/**
- * @internal The addon, loaded when it is first needed: importing the package works on every platform.
- */
-export const native = (): Native => {
-  loaded ??= load()
+const load = (): Loaded => {
+  loaded ??= checked(loadBinding())
   return loaded
 }
 
-/** `linux-x64-gnu`, as napi names platforms. */
-const platform = () => {
-  if (process.platform !== 'linux') return `${process.platform}-${process.arch}`
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return `linux-${process.arch}-${report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`
-}
+/**
+ * @internal The binding, loaded when it is first needed: importing the package works on every platform.
+ */
+export const native = (): Native => load().binding as Native
 
-const load = (): Native => {
-  const name = platform()
-  // A checkout has the addon where it was built, an installation in a package of its own.
-  const built = fileURLToPath(new URL(`../native/vfio-migration.${name}.node`, import.meta.url))
-  const candidates = process.env.VFIO_MIGRATION_ADDON
-    ? [process.env.VFIO_MIGRATION_ADDON]
-    : [built, `vfio-migration-${name}`]
-  const failures: unknown[] = []
-  for (const candidate of candidates) {
-    try {
-      return checked(require(candidate) as Partial<Native>, candidate)
-    } catch (error) {
-      if (error instanceof VfioError) throw error
-      failures.push(error)
-      // A file that is there and does not load is the reason; one that is not there says only: try the next.
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') break
-    }
-  }
-  const file = candidates[failures.length - 1] as string
-  const missing = (failures.at(-1) as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND'
-  const why = missing ? 'there is none' : String((failures.at(-1) as Error).message)
-  throw new VfioError(
-    'ERR_VFIO_PLATFORM',
-    `no native addon for ${name}: ${missing ? candidates.join(' and ') : file}: ${why}`,
-    {
-      file,
-      wanted: version,
-      remedy: missing
-        ? 'use Linux on x64 or arm64 and install with optional dependencies; in a checkout run "npm run build"'
-        : 'install the package again; in a checkout run "npm run build"',
-    },
-    { cause: failures.at(-1) },
-  )
-}
+/** @internal Which form the binding has here. */
+export const bindingForm = (): Loaded['form'] => load().form
 
-const checked = (addon: Partial<Native>, file: string): Native => {
-  const found = typeof addon.version === 'function' ? addon.version() : 'unknown'
-  if (found === version) return addon as Native
-  throw new VfioError('ERR_VFIO_PLATFORM', `the native addon ${file} has version ${found}, but ${version} is needed`, {
+const checked = (candidate: Loaded): Loaded => {
+  const { binding, form, file } = candidate
+  const found = typeof binding.version === 'function' ? binding.version() : 'unknown'
+  if (found === packageVersion) return candidate
+  const what = form === 'native' ? 'the native addon' : 'the WASM'
+  throw new VfioError('ERR_VFIO_PLATFORM', `${what} ${file} has version ${found}, but ${packageVersion} is needed`, {
     file,
-    wanted: version,
+    wanted: packageVersion,
     found,
     remedy: 'install the package again; in a checkout run "npm run build"',
   })

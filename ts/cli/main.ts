@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { packageVersion } from '../native.ts'
+import { packageVersion } from '../version.ts'
 import { type Arguments, parseArguments } from './arguments.ts'
 import { runDemo } from './demo/demo.ts'
 import { runDoctor } from './doctor.ts'

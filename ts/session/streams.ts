@@ -1,3 +1,4 @@
+import { freshBuffer } from '#platform'
 import type { BindingPipe } from '../binding.ts'
 import { usage } from '../errors.ts'
 import { settle } from '../native.ts'
@@ -8,9 +9,6 @@ export const FRAME = (1 << 20) + 4096
 /** @internal Messages back are small, and many: large buffers would be collected more often than the messages come. */
 export const MESSAGES = 16 << 10
 
-/** A buffer without the zeros that would only be overwritten. */
-const fresh = (size: number) => new Uint8Array(Buffer.allocUnsafeSlow(size).buffer)
-
 /** @internal The session's bytes, as a stream to read: one chunk is fetched ahead, so that reader and session overlap. */
 export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
   new ReadableStream(
@@ -20,7 +18,7 @@ export const readableOf = (pipe: BindingPipe): ReadableStream<Uint8Array> =>
         // The reader's own buffer, which was transferred to the stream, or a fresh one: nobody else reaches it while the
         // session fills it.
         const request = controller.byobRequest
-        const view = (request?.view as Uint8Array | null | undefined) ?? fresh(FRAME)
+        const view = (request?.view as Uint8Array | null | undefined) ?? freshBuffer(FRAME)
         const count = settle(await pipe.pull(view))
         if (count === 0) {
           controller.close()
@@ -71,12 +69,12 @@ export const drain = async (
 ): Promise<void> => {
   const writer = out.getWriter()
   let written = Promise.resolve()
-  let [now, next] = [fresh(size), fresh(size)]
+  let [now, next] = [freshBuffer(size), freshBuffer(size)]
   try {
     for (;;) {
       // A buffer that the sink has transferred elsewhere is not ours any more.
-      const view = now.byteLength === size ? now : fresh(size)
-      ;[now, next] = [next, reuse ? view : fresh(size)]
+      const view = now.byteLength === size ? now : freshBuffer(size)
+      ;[now, next] = [next, reuse ? view : freshBuffer(size)]
       const count = settle(await pipe.pull(view))
       await written
       if (count === 0) break

@@ -1,6 +1,6 @@
 //! Files that are looked into: bytes go in, parts and what they come to go out as JSON.
 
-use napi::bindgen_prelude::{Buffer, Either, Uint8Array};
+use napi::bindgen_prelude::{Either, Uint8Array};
 use napi_derive::napi;
 use vfio_migration::protocol::inspect::{Fingerprint, Inspector, Outline, Part, Visit, diff};
 use vfio_migration::{Code, Error};
@@ -25,7 +25,7 @@ pub struct BindingInspected {
     /// Parts that are complete, each as JSON.
     pub parts: Vec<String>,
     /// Data of the device that was asked for. They were not verified before their part has come.
-    pub data: Buffer,
+    pub data: Uint8Array,
     /// The outline as JSON, once there are no more bytes.
     pub outline: Option<String>,
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { diagnostics } from '../../diagnostics.ts'
 import { usage, VfioError } from '../../errors.ts'
 import type { Side } from '../../session/report.ts'
 import type { Arguments } from '../arguments.ts'
@@ -31,7 +32,22 @@ interface Plan {
   readonly settings: Record<Side, Setting>
 }
 
-const plan = ({ values, operands }: Arguments, socket: string): Plan => {
+/** Where both ends meet: at a socket, or where there are none, at two streams of this process. */
+const meeting = (inProcess: boolean, socket: string): Record<Side, Setting['place']> => {
+  if (diagnostics().form === 'native') return { save: { unix: socket }, restore: { unix: socket } }
+  if (!inProcess) {
+    throw new VfioError('ERR_VFIO_PLATFORM', 'there are no sockets here at which two processes could meet', {
+      remedy: 'run the demo with --in-process',
+    })
+  }
+  const [there, back] = [new TransformStream<Uint8Array>(), new TransformStream<Uint8Array>()]
+  return {
+    save: { writable: there.writable, readable: back.readable },
+    restore: { writable: back.writable, readable: there.readable },
+  }
+}
+
+const plan = ({ values, operands }: Arguments, places: Record<Side, Setting['place']>): Plan => {
   if (operands.length > 0) throw usage(`demo takes no operands: ${operands.join(' ')}`)
   const size = parseBytes(values.get('size') ?? '256MiB', '--size')
   const devices = parseCount(values.get('devices') ?? '1', '--devices', 1, 64)
@@ -45,7 +61,7 @@ const plan = ({ values, operands }: Arguments, socket: string): Plan => {
       return place === 0 && broken[side] ? `${address},${broken[side]}` : address
     }),
     memory: MEMORY,
-    socket,
+    place: places[side],
   })
   return { size, devices, settings: { save: setting('save'), restore: setting('restore') } }
 }
@@ -93,7 +109,7 @@ export const runDemo = async (args: Arguments): Promise<number> => {
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
   try {
-    const { size, devices, settings } = plan(args, join(folder, 'migration.sock'))
+    const { size, devices, settings } = plan(args, meeting(inProcess, join(folder, 'migration.sock')))
     const course: Course = { save: new EndCourse(), restore: new EndCourse() }
     await run(
       inProcess ? (side, setting, hear) => ends[side](setting, hear) : inChild(children),

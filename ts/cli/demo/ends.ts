@@ -1,6 +1,7 @@
 import { isVfioError } from '../../errors.ts'
 import { GuestMemory, type Model, openModel } from '../../model.ts'
 import type { SessionEvent } from '../../session/events.ts'
+import type { Duplex } from '../../session/place.ts'
 import type { Report, Side, Summary } from '../../session/report.ts'
 import { restore } from '../../session/restore.ts'
 import { save } from '../../session/save.ts'
@@ -11,8 +12,8 @@ export interface Setting {
   readonly devices: readonly string[]
   /** Bytes of guest memory. */
   readonly memory: bigint
-  /** Where they meet: a unix socket. */
-  readonly socket: string
+  /** Where they meet. */
+  readonly place: { readonly unix: string } | Duplex
 }
 
 /** What one end says while it works. */
@@ -101,7 +102,7 @@ export const runSource = async (setting: Setting, say: (word: Word) => void): Pr
   const session = await save(devices, { memory, pause: () => guest(false), unpause: () => guest(true) })
   say({ say: 'started', at: now() })
   const events = relay(session.events(), say)
-  const end = await ended(session.sendTo({ unix: setting.socket }))
+  const end = await ended(session.sendTo(setting.place))
   await events
   // Nothing writes to the source's memory after its last device has stopped, unless the guest was taken back.
   const pages = end.failure ? undefined : await memory.pageDigests()
@@ -122,6 +123,8 @@ export const runDestination = async (setting: Setting, say: (word: Word) => void
     },
     takeOver: () => guest(true),
   })
+  // Streams are connected from the start, and nobody says that he listens.
+  if (!('unix' in setting.place)) say({ say: 'ready' })
   const events = (async () => {
     for await (const event of session.events()) {
       if (event.type === 'listening') say({ say: 'ready' })
@@ -131,7 +134,7 @@ export const runDestination = async (setting: Setting, say: (word: Word) => void
       say({ say: 'event', event })
     }
   })()
-  const end = await ended(session.receiveFrom({ unix: setting.socket }))
+  const end = await ended(session.receiveFrom(setting.place))
   await events
   if (!end.failure) await goesOn(models)
   say({ say: 'ended', result: await resultOf(end, models, pages) })
