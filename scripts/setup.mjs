@@ -105,6 +105,9 @@ const run = ([command, ...args]) => {
   process.exit(1)
 }
 
+/** How long something took, in the words that `.ci/run` looks for. */
+export const took = (what, begun) => `${what.replace(/ \(.*\)$/, '')} took ${Math.round((Date.now() - begun) / 1000)} s`
+
 /** Does the steps that are due. */
 export const setup = (names, { again = false } = {}) => {
   for (const name of names) {
@@ -113,7 +116,9 @@ export const setup = (names, { again = false } = {}) => {
     const before = existsSync(stamp) ? readFileSync(stamp, 'utf8') : ''
     if (!again && outputs.every(there) && before === fingerprint(inputs)) continue
     console.error(`setup: ${says}`)
+    const begun = Date.now()
     for (const command of commands) run(command)
+    console.error(`setup: ${took(says, begun)}`)
     mkdirSync(join(root, 'node_modules', '.vfio-migration'), { recursive: true })
     // After the run: it may write what it reads, such as the addon's types.
     writeFileSync(stamp, fingerprint(inputs))

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { root, setup } from './setup.mjs'
+import { root, setup, took } from './setup.mjs'
 
 const npx = (...args) => ['npx', '--no-install', ...args]
 
@@ -21,7 +21,8 @@ const parts = {
     run: [
       ['cargo', 'fmt', '--all', '--check'],
       ['cargo', 'clippy', '--workspace', '--all-targets', '--quiet', '--', '-D', 'warnings'],
-      ['cargo', 'clippy', '-p', 'vfio-migration-device', ...inTestBed, '--quiet', '--', '-D', 'warnings'],
+      // Of the whole workspace, as above: of one package its dependencies would be looked at again.
+      ['cargo', 'clippy', '--workspace', ...inTestBed, '--quiet', '--', '-D', 'warnings'],
       npx('biome', 'check', '--error-on-warnings'),
       // The types of the addon stand in the repository, so that the facade can be read without building it.
       ['git', 'diff', '--exit-code', '--stat', '--', 'ts/binding.ts'],
@@ -45,8 +46,11 @@ if (existsSync(join(root, floors))) parts.lint.run.push(['node', floors])
 setup([...new Set(names.flatMap((name) => parts[name].needs))])
 const failed = []
 for (const command of names.flatMap((name) => parts[name].run)) {
-  console.error(`test: ${command.filter((word) => word !== '--no-install').join(' ')}`)
+  const said = command.filter((word) => word !== '--no-install').join(' ')
+  console.error(`test: ${said}`)
+  const begun = Date.now()
   const { status } = spawnSync(command[0], command.slice(1), { cwd: root, stdio: 'inherit' })
+  console.error(`test: ${took(said, begun)}`)
   if (status !== 0) failed.push(command.join(' '))
 }
 for (const command of failed) console.error(`test: failed: ${command}`)

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writ
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { took } from '../scripts/setup.mjs'
 
 /** This folder, and the checkout that it belongs to. */
 export const testbed = dirname(fileURLToPath(import.meta.url))
@@ -118,7 +119,7 @@ export const folder = (name, make) => {
     say(`making ${name}`)
     make(half)
     renameSync(half, path)
-    say(`made ${name} in ${((Date.now() - begun) / 1000).toFixed(1)} s`)
+    say(took(`making ${name}`, begun))
     return path
   })
 }
