@@ -19,9 +19,9 @@ const inDoubt = async (t: ExecutionContext) => {
   })
   const forwarding = forward.readable.pipeTo(wire.writable)
   forwarding.catch(() => {})
-  const saving = await save(both.source.device, { deadlineMs: 60_000 })
+  const saving = await save(both.source.device, { deadlineMs: 15_000 })
   const restoring = await restore(both.destination.device, {
-    deadlineMs: 60_000,
+    deadlineMs: 15_000,
     configure: () => {
       held = true
     },
