@@ -5,11 +5,7 @@ import { machines } from '../modules.mjs'
 /** @type {import('../test.mjs').Suite} */
 export default {
   what: 'the backend drives devices of the kernel, sound ones and others',
-  builds: [
-    { package: 'vfio-migration-device', test: 'kernel_mtty' },
-    { package: 'vfio-migration-device', test: 'kernel_faults' },
-    { package: 'vfio-migration-device', test: 'kernel_blocks' },
-  ],
+  tests: ['kernel_mtty', 'kernel_faults', 'kernel_blocks'],
   runs: (tests) =>
     machines.map((machine) => ({
       ...machine,

@@ -10,12 +10,8 @@ export default {
   what: 'page tables report what was written, and a kernel that looks for mistakes finds none in our module',
   all: true,
   needs: ['packages', 'native', 'typescript'],
-  builds: [
-    { package: 'vfio-migration-device', test: 'iommufd_mock' },
-    { package: 'vfio-migration-device', test: 'kernel_module' },
-    { package: 'testbed', bin: 'dma' },
-    { package: 'testbed', bin: 'mark' },
-  ],
+  tests: ['iommufd_mock', 'kernel_module'],
+  programs: ['dma', 'mark'],
   runs: ({ iommufd_mock: mock, kernel_module: tests, dma, mark }) => {
     const machine = { kernel: '6.12', load: ['ours'], watched: true, timeout: 900 }
     const fault = ['sh', '-c', 'echo READ_AFTER_FREE > /sys/kernel/debug/provoke-crash/DIRECT']

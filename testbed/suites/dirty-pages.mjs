@@ -14,7 +14,7 @@ const machines = [
 export default {
   what: 'dirty pages of real devices are tracked from TypeScript',
   needs: ['packages', 'native', 'typescript'],
-  builds: [{ package: 'testbed', bin: 'dma' }],
+  programs: ['dma'],
   runs: ({ dma }) => {
     const tests = join(testbed, 'guest/dirty-pages.test.mjs')
     return machines.map(({ ways, ...machine }) => ({

@@ -8,7 +8,7 @@ import { differsMost, machines } from '../modules.mjs'
 export default {
   what: 'what is there is found, and what cannot be served is refused',
   needs: ['packages', 'native', 'typescript'],
-  builds: [{ package: 'testbed', bin: 'state' }],
+  programs: ['state'],
   runs: ({ state }) =>
     machines.map((machine) => ({
       ...machine,

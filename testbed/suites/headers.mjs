@@ -4,7 +4,7 @@ import { generations, headers } from '../kernels.mjs'
 /** @type {import('../test.mjs').Suite} */
 export default {
   what: "the library's structures and numbers are those of the kernels' headers",
-  builds: [{ package: 'vfio-migration-uapi', test: 'headers' }],
+  tests: ['headers'],
   runs: ({ headers: tests }) =>
     generations.map((kernel) => ({
       kernel,

@@ -6,10 +6,7 @@ import { testbed } from '../cache.mjs'
 export default {
   what: 'a process may die with the device in any state',
   needs: ['packages', 'native', 'typescript'],
-  builds: [
-    { package: 'testbed', bin: 'uart' },
-    { package: 'testbed', bin: 'state' },
-  ],
+  programs: ['uart', 'state'],
   runs: ({ uart, state }) =>
     ['6.12', '7.3'].map((kernel) => ({
       kernel,

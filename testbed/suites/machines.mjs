@@ -6,7 +6,7 @@ import { machines } from '../modules.mjs'
 /** @type {import('../test.mjs').Suite} */
 export default {
   what: 'each machine is what the suites take it for',
-  builds: [{ package: 'testbed', bin: 'uart' }],
+  programs: ['uart'],
   runs: ({ uart }) =>
     machines.map((machine) => ({
       ...machine,

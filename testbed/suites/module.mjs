@@ -4,7 +4,7 @@ import { machines } from '../modules.mjs'
 /** @type {import('../test.mjs').Suite} */
 export default {
   what: "the project's own module keeps the kernel's rules, moves its data, and fails as it is told to",
-  builds: [{ package: 'vfio-migration-device', test: 'kernel_module' }],
+  tests: ['kernel_module'],
   runs: ({ kernel_module: tests }) =>
     machines.map((machine) => ({
       ...machine,

@@ -15,7 +15,8 @@ const machines = [
 export default {
   what: 'what mtty holds moves by the command line',
   needs: ['packages', 'native', 'typescript'],
-  builds: [{ package: 'testbed', bin: 'uart' }],
+  programs: ['uart'],
+  inOrder: true,
   runs: ({ uart }) =>
     machines.map((machine) => ({
       ...machine,

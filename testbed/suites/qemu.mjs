@@ -9,7 +9,7 @@ import { generations } from '../kernels.mjs'
 export default {
   what: 'QEMU and we understand one another’s device data',
   needs: ['packages', 'native', 'typescript'],
-  builds: [{ package: 'testbed', bin: 'uart' }],
+  programs: ['uart'],
   runs: ({ uart }) =>
     generations.flatMap((kernel) =>
       ['stock', 'hybrid'].map((set) => ({
