@@ -41,6 +41,7 @@ const commands: Record<string, string[]> = {
     'experimental-region',
     'dialect',
     'report',
+    'html',
     'timeout',
     'insecure',
     'no-p2p-traffic',
@@ -54,9 +55,11 @@ const commands: Record<string, string[]> = {
     'hold',
     'exec',
     'split-segments',
+    'force',
     'experimental-region',
     'dialect',
     'report',
+    'html',
     'timeout',
     'insecure',
     'no-p2p-traffic',
@@ -69,7 +72,7 @@ const commands: Record<string, string[]> = {
   doctor: ['root', 'json', 'help'],
   trace: ['device', 'only', 'without', 'json', 'help'],
   run: ['device', 'protocol', 'trace', 'blind', 'quiet', 'help'],
-  demo: ['size', 'devices', 'seed', 'no-pre-copy', 'in-process', 'break', 'json', 'quiet', 'help'],
+  demo: ['size', 'devices', 'seed', 'no-pre-copy', 'in-process', 'break', 'html', 'force', 'json', 'quiet', 'help'],
 }
 
 for (const [name, options] of Object.entries(commands)) {

@@ -3,11 +3,15 @@ import type { Device } from '../device.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
 import { toJson } from '../json.ts'
 import { type Dialect, type OpenOptions, openDevice } from '../open.ts'
+import { EventLog } from '../picture/event-log.ts'
+import { endOfEvents } from '../picture/from-events.ts'
+import { runOf } from '../picture/joining.ts'
 import type { SessionEvent } from '../session/events.ts'
 import type { Summary } from '../session/report.ts'
 import type { Arguments } from './arguments.ts'
 import { answerSignals, askForDecision, type Cancellable, type Decisions } from './doubt.ts'
 import { status, statusOf } from './exit.ts'
+import type { WantedPicture } from './html.ts'
 import { LiveView } from './live.ts'
 import type { Output } from './output.ts'
 import { bytes, duration, parseTime } from './quantity.ts'
@@ -104,36 +108,47 @@ export const follow = async (
   {
     title,
     report,
+    picture,
     decisions,
     done,
   }: {
     readonly title: string
     readonly report: string | undefined
+    readonly picture: WantedPicture | undefined
     readonly decisions: Decisions
     readonly done?: (summary: Summary) => void
   },
 ): Promise<number> => {
   const view = new LiveView(title)
+  const log = picture ? new EventLog() : undefined
   const signals = answerSignals(end, output)
   let asking: { end(): void } | undefined
   output.live((width, paint) => view.draw(width, paint))
   const events = (async () => {
     for await (const event of end.events()) {
       view.apply(event)
+      log?.hear(event)
       output.event(event)
       if (event.type === 'listening' && !output.json) output.note(`listening at ${event.address}`)
       if (event.type === 'in-doubt') asking ??= askForDecision(decisions, output)
     }
   })()
+  const draw = async (summary: Summary) => {
+    const run = runOf([endOfEvents(summary.side, log?.events ?? [], { report: summary })])
+    await picture?.write(run, title)
+  }
   try {
     const summary = await end.done.finally(() => events)
     await write(report, summary)
+    await draw(summary)
     output.result(lines(summary, title), { ok: true, ...withoutHandles(summary) })
     done?.(summary)
     return status.done
   } catch (error) {
     const summary = isVfioError(error) ? error.details.summary : undefined
-    if (summary) await write(report, summary).catch((unwritten: unknown) => output.note(String(unwritten)))
+    const note = (unwritten: unknown) => output.note(String(unwritten))
+    if (summary) await write(report, summary).catch(note)
+    if (summary) await draw(summary).catch(note)
     output.failure(error, summary ? withoutHandles(summary) : {})
     return statusOf(error)
   } finally {

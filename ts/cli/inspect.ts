@@ -8,6 +8,7 @@ import { toJson } from '../json.ts'
 import type { Arguments } from './arguments.ts'
 import { status } from './exit.ts'
 import { Output } from './output.ts'
+import { drawRun } from './picture.ts'
 import { bytes } from './quantity.ts'
 import { table } from './table.ts'
 
@@ -136,13 +137,16 @@ const extract = async (source: FileSource, device: string, to: string | undefine
   return status.done
 }
 
-/** `inspect FILE`, `inspect --diff FILE FILE` */
-export const runInspect = async ({ operands, values }: Arguments): Promise<number> => {
+/** `inspect FILE`, `inspect --diff FILE FILE`, `inspect --html FILE FILE` */
+export const runInspect = async (args: Arguments): Promise<number> => {
+  const { operands, values } = args
   const output = new Output(values)
   const [device, to] = [values.get('extract'), values.get('to')]
-  const ways = ['frames', 'extract', 'diff'].filter((name) => values.has(name))
+  const ways = ['frames', 'extract', 'diff', 'html'].filter((name) => values.has(name))
   if (ways.length > 1) throw usage(`inspect does one of --${ways.join(', --')} at a time`)
   if (to !== undefined && device === undefined) throw usage('inspect --to goes with --extract')
+  if (values.has('html')) return drawRun(args)
+  if (values.has('force')) throw usage('inspect --force goes with --html')
   if (values.has('diff')) return compare(operands, output)
   const [path, ...more] = operands
   if (path === undefined || more.length > 0) throw usage('inspect takes one file, or - for standard input')

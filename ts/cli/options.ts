@@ -51,9 +51,13 @@ const region: readonly Option[] = [
   },
 ]
 
+const html: Option = { name: 'html', value: 'FILE', help: 'draw the run into a file, as HTML without a script' }
+const force: Option = { name: 'force', help: 'replace a file that exists' }
+
 const both: readonly Option[] = [
   ...region,
   { name: 'report', value: 'FILE', help: 'write the report of the run to a file, as JSON' },
+  html,
   { name: 'timeout', value: 'TIME', help: 'deadline of every wait (30s)' },
   { name: 'insecure', help: 'allow tcp: beyond this machine, unencrypted as it is' },
   { name: 'no-p2p-traffic', help: 'your word that no device of the group accesses another' },
@@ -69,7 +73,7 @@ const save: Command = {
       value: 'WHERE',
       help: 'where to send: PATH, unix:PATH, tcp:HOST:PORT, fd:N, or - for standard output',
     },
-    { name: 'force', help: 'replace a file that exists' },
+    force,
     {
       name: 'fresh',
       help: 'save a PCI function that nobody holds: empty, since the kernel resets it when it is opened',
@@ -117,6 +121,7 @@ const restore: Command = {
       help: 'then run CMD, which gets each device at the socket $VFIO_MIGRATION_SOCKETS/NAME',
     },
     { name: 'split-segments', help: "split what is larger than a region's window, if its device bears that" },
+    force,
     ...both,
     ...output,
   ],
@@ -138,6 +143,8 @@ const demo: Command = {
       choices: ['verify', 'log', 'discard'],
       help: 'break it on purpose: flip a bit, lose a dirty page, throw data away',
     },
+    html,
+    force,
     ...output,
   ],
 }
@@ -204,6 +211,12 @@ const inspect: Command = {
     { name: 'extract', value: 'DEVICE', help: 'the data of this device, as they were read from it' },
     { name: 'to', value: 'FILE', help: 'where --extract writes to; replaced once all of it was verified' },
     { name: 'diff', help: 'where two files differ, by object and frame; status 1 if they do' },
+    {
+      name: 'html',
+      value: 'FILE',
+      help: 'draw the run that a stream or a report tells of, or those of both ends, into a file',
+    },
+    force,
     { name: 'json', help: 'print one object; with --frames one line a part before it' },
     { name: 'help', help: 'print this and end' },
   ],

@@ -3,6 +3,7 @@ import type { Summary } from '../session/report.ts'
 import { type RestoreOptions, restore } from '../session/restore.ts'
 import type { Arguments } from './arguments.ts'
 import { commonOptions, follow, openDevices, regionOf, required } from './end.ts'
+import { wantedPicture } from './html.ts'
 import { keepingOf } from './keep.ts'
 import { Output } from './output.ts'
 
@@ -18,7 +19,9 @@ export const runRestore = async (args: Arguments): Promise<number> => {
   if (where === '-' && process.stdin.isTTY) {
     throw usage('binary data is not read from a terminal: redirect standard input, or use --from PATH')
   }
+  if (args.values.has('force') && !args.values.has('html')) throw usage('restore --force goes with --html')
   const keeping = keepingOf(args, where)
+  const picture = await wantedPicture(args.values)
   const output = new Output(args.values)
   const devices = await openDevices(args.operands, regionOf(args.values))
   try {
@@ -30,6 +33,7 @@ export const runRestore = async (args: Arguments): Promise<number> => {
     const ended = await follow(session, output, {
       title: `restore from ${where === '-' ? 'standard input' : where}`,
       report: args.values.get('report'),
+      picture,
       decisions: { claim: () => session.claim(), discard: () => session.discard() },
       done: (whole) => {
         summary = whole

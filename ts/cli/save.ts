@@ -2,6 +2,7 @@ import { usage } from '../errors.ts'
 import { type SaveOptions, save } from '../session/save.ts'
 import type { Arguments } from './arguments.ts'
 import { commonOptions, follow, openDevices, regionOf, required } from './end.ts'
+import { wantedPicture } from './html.ts'
 import { Output } from './output.ts'
 import { parseBytes, parseTime } from './quantity.ts'
 
@@ -28,6 +29,7 @@ export const runSave = async (args: Arguments): Promise<number> => {
   if (where === '-' && process.stdout.isTTY) {
     throw usage('binary data is not written to a terminal: redirect standard output, or use --to PATH')
   }
+  const picture = await wantedPicture(args.values)
   const output = new Output(args.values, where === '-')
   const devices = await openDevices(args.operands, {
     toSave: true,
@@ -43,6 +45,7 @@ export const runSave = async (args: Arguments): Promise<number> => {
     return await follow(session, output, {
       title: `save to ${where === '-' ? 'standard output' : where}`,
       report: args.values.get('report'),
+      picture,
       decisions: {
         'take-back': () => session.takeBack(),
         'take-back --force': () => session.takeBack({ force: true }),

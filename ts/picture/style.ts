@@ -62,10 +62,10 @@ color:var(--ink);background:var(--paper);font:14px/1.45 system-ui,-apple-system,
 .vm-picture{container-type:inline-size}
 .vm .vm-narrow{display:none}
 @container (max-width:700px){.vm .vm-wide{display:none}.vm .vm-narrow{display:block}}
-.vm .vm-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(118px,1fr));gap:8px;margin:0 0 20px;padding:0}
-.vm .vm-figures div{background:var(--wash);border-radius:8px;padding:9px 12px;min-width:0}
+.vm .vm-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(120px,1fr));gap:8px;margin:0 0 20px;padding:0}
+.vm .vm-figures div{background:var(--wash);border-radius:8px;padding:8px 10px;min-width:0}
 .vm .vm-figures dt{color:var(--soft);font-size:12px}
-.vm .vm-figures dd{margin:0;font-size:19px;font-weight:600;line-height:1.3;overflow-wrap:anywhere}
+.vm .vm-figures dd{margin:0;font-size:17px;font-weight:600;line-height:1.35;overflow-wrap:anywhere}
 .vm .vm-figures small{display:block;font-size:11px;font-weight:400;color:var(--soft);line-height:1.35}
 .vm .vm-wrong dd{color:var(--bad)}
 .vm .vm-wrong dd small{color:var(--soft)}

@@ -8,11 +8,13 @@ import { usage, VfioError } from '../../errors.ts'
 import type { Side } from '../../session/report.ts'
 import type { Arguments } from '../arguments.ts'
 import { status } from '../exit.ts'
+import { wantedPicture } from '../html.ts'
 import { LiveView } from '../live.ts'
 import { Output } from '../output.ts'
 import { bytes, parseBytes, parseCount } from '../quantity.ts'
 import { type Course, EndCourse } from './course.ts'
 import { ends, type Setting, type Word } from './ends.ts'
+import { runOfDemo } from './picture.ts'
 import { summary } from './summary.ts'
 import { verdictOf } from './verdict.ts'
 
@@ -99,6 +101,8 @@ const inChild =
 export const runDemo = async (args: Arguments): Promise<number> => {
   const output = new Output(args.values)
   const inProcess = args.values.has('in-process')
+  if (args.values.has('force') && !args.values.has('html')) throw usage('demo --force goes with --html')
+  const picture = await wantedPicture(args.values)
   const folder = await mkdtemp(join(tmpdir(), 'vfio-migration-'))
   const children = new Set<ChildProcess>()
   const stop = () => {
@@ -119,6 +123,7 @@ export const runDemo = async (args: Arguments): Promise<number> => {
     )
     const verdict = verdictOf(course)
     const title = `${devices} ${devices === 1 ? 'device' : 'devices'} of ${bytes(size)} and ${bytes(MEMORY)} of guest memory, from one ${inProcess ? 'session to another in one process' : 'process to another'}`
+    await picture?.write(runOfDemo(course, verdict), title)
     output.result(summary(course, verdict, { title, width: Math.min(output.width, 120), paint: output.paint }), {
       ...verdict,
       reports: { save: course.save.result?.report, restore: course.restore.result?.report },
