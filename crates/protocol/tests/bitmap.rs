@@ -119,6 +119,9 @@ fn runs_are_those_of_a_list_of_booleans_however_long_they_are() {
             let length = [1, 2, 63, 64, 65, 511, 512, 513, 700][dice.place(9)];
             let marked = dice.roll(2) == 0;
             plain.extend(std::iter::repeat_n(marked, dice.place(length) + 1));
+            // Words with edges in all of their bytes, and with hardly any.
+            let (alike, marked) = (dice.place(20), dice.roll(2) == 0);
+            plain.extend((0..dice.place(200)).map(|_| (dice.place(alike + 2) == 0) == marked));
         }
         plain.truncate(3000 + dice.place(1000));
         let pages = plain.len() as u64;
@@ -136,6 +139,11 @@ fn runs_are_those_of_a_list_of_booleans_however_long_they_are() {
                 plain_runs(&plain, from),
                 "seed {seed}, {from} of {pages}"
             );
+            // All at once, some of them taken before.
+            let (mut rest, taken) = (bitmap.runs_from(from), dice.place(100));
+            let mut all: Vec<_> = rest.by_ref().take(taken).collect();
+            rest.for_each(|run| all.push(run));
+            assert_eq!(all, plain_runs(&plain, from), "seed {seed}, {from} of {pages}, {taken} by themselves");
             let expected = (from..pages).find(|page| plain[at(*page)]);
             assert_eq!(bitmap.next(from), expected, "seed {seed}, {from} of {pages}");
         }
