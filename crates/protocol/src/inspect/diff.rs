@@ -5,19 +5,36 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Content, ObjectOutline, Outline, Part, Visit};
+use crate::stream::payload_crc_append;
 
-/// Most parts of a file that are remembered; 64 bytes each.
-const MOST_PARTS: u64 = 1 << 19;
+/// Most frames of a file that are remembered one by one: 16 MiB.
+const MOST_PLACES: usize = 1 << 19;
 /// Most differences within one object.
 const MOST_FRAMES: usize = 8;
 
-/// Remembers of each part what tells it from others, for [`diff`]. Events, reports and what only keeps a connection alive
-/// are left out: they are of one run, and no two runs are alike.
+/// Remembers of each part what tells it from others, for [`diff`]. Events, reports, commands and what only keeps a
+/// connection alive are left out: they are of one run, and no two runs are alike.
+///
+/// It remembers 524,288 frames of a file one by one (512 GiB in frames of 1 MiB), and of those that come after them, of
+/// each object and section, how many there are and one checksum: whether they differ is known, not which.
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprint {
-    groups: BTreeMap<Group, Vec<Place>>,
+    groups: BTreeMap<Group, Frames>,
     section: String,
-    parts: u64,
+    places: usize,
+}
+
+/// The frames of an object, or the pieces of a section.
+#[derive(Clone, Debug, Default)]
+struct Frames {
+    /// The first of them.
+    places: Vec<Place>,
+    /// How many there are.
+    all: usize,
+    /// What they add up to: bytes, cuts and order.
+    sum: u32,
+    /// Where the last one ended in the object, or in the section's bodies.
+    end: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,39 +84,72 @@ pub struct Difference {
 
 impl Visit for Fingerprint {
     fn part(&mut self, part: Part) {
-        let group = match (&part.content, part.object) {
+        let Part { at, object, payload, content, .. } = part;
+        let group = match (&content, object) {
             (Content::Section { name, .. }, _) => {
                 self.section.clone_from(name);
                 return;
             }
             (Content::Ram { .. } | Content::Opaque, _) => Group::Section(self.section.clone()),
-            (Content::MultifdPages { .. }, _) => Group::Section("pages".into()),
-            (_, Some(object)) if part.payload.is_some() => Group::Object(object),
-            _ => return,
-        };
-        let Some(payload) = part.payload else { return };
-        // The config has a place of its own, beside the data.
-        let group = match (part.content.clone(), group) {
-            (Content::ObjectEnd { .. }, _) => return,
+            // The config has a place of its own, beside the data.
             (Content::VfioConfig, _) => Group::Section(format!("{}, config", self.section)),
-            (_, group) => group,
+            (Content::MultifdPages { .. }, _) => Group::Section("pages".into()),
+            (Content::LibvirtDomain, _) => Group::Section("libvirt's description of the machine".into()),
+            (Content::Description, _) => Group::Section("the description of the sections".into()),
+            (Content::Trailing, _) => Group::Section("what comes after the end".into()),
+            (Content::ObjectEnd { .. }, _) | (_, None) => return,
+            (_, Some(object)) => Group::Object(object),
         };
-        self.parts += 1;
-        if self.parts > MOST_PARTS {
-            return;
-        }
-        let places = self.groups.entry(group).or_default();
-        let offset = match part.content {
+        let Some(payload) = payload else { return };
+        let frames = self.groups.entry(group).or_default();
+        let offset = match content {
             Content::Data { offset, .. } | Content::VfioData { offset } => offset,
-            _ => places.last().map_or(0, |last| last.offset.saturating_add(last.len)),
+            _ => frames.end,
         };
-        let segment_end = matches!(part.content, Content::Data { segment_end: true, .. });
-        places.push(Place { at: part.at, offset, len: payload.len, checksum: payload.checksum, segment_end });
+        let segment_end = matches!(content, Content::Data { segment_end: true, .. });
+        let place = Place { at, offset, len: payload.len, checksum: payload.checksum, segment_end };
+        frames.add(place, self.places < MOST_PLACES);
+        self.places += 1;
     }
 }
 
-/// Where two files differ: what they move, what is known of it, and which frames have other bytes. Files that were read
-/// with `()` or cut off at a bound have no frames to compare; that is said as a difference.
+impl Frames {
+    fn add(&mut self, place: Place, remembered: bool) {
+        let Place { at: _, offset, len, checksum, segment_end } = place;
+        let mut what = [0; 21];
+        what[..8].copy_from_slice(&offset.to_le_bytes());
+        what[8..16].copy_from_slice(&len.to_le_bytes());
+        what[16..20].copy_from_slice(&checksum.to_le_bytes());
+        what[20] = u8::from(segment_end);
+        self.sum = payload_crc_append(self.sum, &what);
+        self.all += 1;
+        self.end = offset.saturating_add(len);
+        if remembered {
+            self.places.push(place);
+        }
+    }
+
+    /// A frame by its turn: there is none, or it is not remembered.
+    fn get(&self, frame: usize) -> Remembered {
+        match self.places.get(frame) {
+            Some(place) => Remembered::Place(*place),
+            None if frame < self.all => Remembered::Not,
+            None => Remembered::None,
+        }
+    }
+}
+
+enum Remembered {
+    Place(Place),
+    None,
+    Not,
+}
+
+/// Where two files differ: what they move, what is known of it, and which frames have other bytes.
+///
+/// Frames of an object are compared by their turn, while both files have cut them alike: from where they have not, no more
+/// is told than whether the object's data are the same in all. Eight differences are told of an object or section. What is
+/// compared are checksums of 32 bits: two frames that differ look the same once in 2^32 times.
 pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -> Vec<Difference> {
     let mut found = Found::default();
     let ((one, one_print), (other, other_print)) = (first, second);
@@ -109,6 +159,8 @@ pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -
     found.property(None, "damage", one.damage.as_ref(), other.damage.as_ref());
     let machine = |outline: &Outline| outline.qemu.as_ref().and_then(|qemu| qemu.machine.clone());
     found.property(None, "machine", machine(one), machine(other));
+    let capabilities = |outline: &Outline| outline.qemu.as_ref().map(|qemu| qemu.capabilities.join(", "));
+    found.property(None, "capabilities", capabilities(one), capabilities(other));
     for (place, object) in one.objects.iter().enumerate() {
         let Some(there) = other.objects.iter().position(|there| there.id == object.id) else {
             found.say(Some(&object.id), "only the first file has it");
@@ -132,9 +184,6 @@ pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -
             _ => found.say(Some(name), "only the second file has it"),
         }
     }
-    if one_print.parts > MOST_PARTS || other_print.parts > MOST_PARTS {
-        found.say(None, "there are more frames than are compared: what is beyond them is not known");
-    }
     found.0
 }
 
@@ -143,8 +192,9 @@ fn same(one: &ObjectOutline, other: &ObjectOutline) -> bool {
 }
 
 impl Fingerprint {
-    fn of(&self, group: &Group) -> &[Place] {
-        self.groups.get(group).map_or(&[], Vec::as_slice)
+    fn of(&self, group: &Group) -> &Frames {
+        static NONE: Frames = Frames { places: Vec::new(), all: 0, sum: 0, end: 0 };
+        self.groups.get(group).unwrap_or(&NONE)
     }
 
     fn sections(&self) -> impl Iterator<Item = &str> {
@@ -198,10 +248,22 @@ impl Found {
     }
 
     /// Compares frame by frame while they are cut alike. `same`: the bytes are the same in all, however they are cut.
-    fn frames(&mut self, of: &str, one: &[Place], other: &[Place], same: bool) {
+    fn frames(&mut self, of: &str, one: &Frames, other: &Frames, same: bool) {
         let mut told = 0;
-        for frame in 0..one.len().max(other.len()) {
-            let (first, second) = (one.get(frame).copied(), other.get(frame).copied());
+        for frame in 0..one.all.max(other.all) {
+            let (first, second) = match (one.get(frame), other.get(frame)) {
+                (Remembered::Place(here), Remembered::Place(there)) => (Some(here), Some(there)),
+                (Remembered::Place(here), Remembered::None) => (Some(here), None),
+                (Remembered::None, Remembered::Place(there)) => (None, Some(there)),
+                _ => {
+                    if (one.all, one.sum) != (other.all, other.sum) {
+                        let known = "only the first frames of a large file are compared one by one";
+                        let what = if told == 0 { "other frames" } else { "there may be other frames" };
+                        self.say(Some(of), format!("{what} after the first {frame}: {known}"));
+                    }
+                    return;
+                }
+            };
             let what = match (first, second) {
                 (Some(here), Some(there)) if (here.offset, here.len) != (there.offset, there.len) => Some(if same {
                     "the same bytes, cut into other frames from here on"

@@ -48,7 +48,7 @@ pub use qemu::{Msix, PciConfig, QemuOutline, SectionOutline};
 
 use data::Recogniser;
 
-use crate::stream::payload_crc_append;
+use crate::stream::payload_crc_combine;
 
 /// Where the parts of a file go.
 pub trait Visit {
@@ -262,15 +262,22 @@ impl Out<'_> {
         self.known.outline.objects.len() - 1
     }
 
-    /// Bytes of a device.
+    /// Bytes of a device, before they were verified.
     fn device_data(&mut self, object: usize, bytes: &[u8]) {
-        if let (Some(outline), Some(recogniser)) =
-            (self.known.outline.objects.get_mut(object), self.known.recognisers.get_mut(object))
-        {
-            outline.checksum = Some(payload_crc_append(outline.checksum.unwrap_or(0), bytes));
+        if let Some(recogniser) = self.known.recognisers.get_mut(object) {
             recogniser.take(bytes);
         }
         self.visit.data(object, bytes);
+    }
+
+    /// The next `len` bytes of a device have this checksum: they have all gone by, and are verified where they can be.
+    fn device_sum(&mut self, object: usize, len: u64, crc: u32) {
+        if len == 0 {
+            return;
+        }
+        if let Some(outline) = self.known.outline.objects.get_mut(object) {
+            outline.checksum = Some(payload_crc_combine(outline.checksum.unwrap_or(0), crc, len));
+        }
     }
 
     /// Whether no more objects are taken.

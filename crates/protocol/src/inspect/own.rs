@@ -185,6 +185,9 @@ fn say(header: Header, message: Option<Message>, out: &mut Out<'_>) {
     let content = match message {
         Some(Message::Data { object, offset, len, segment_end, initial_end }) => {
             about = Some(index(object));
+            if is_device(out, index(object)) {
+                out.device_sum(index(object), u64::from(len), header.payload_crc());
+            }
             if let Some(object) = out.outline().objects.get_mut(index(object)) {
                 object.frames += 1;
                 object.bytes = object.bytes.saturating_add(u64::from(len));

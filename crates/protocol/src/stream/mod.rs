@@ -111,6 +111,17 @@ pub fn payload_crc_append(crc: u32, more: &[u8]) -> u32 {
     checksum::crc32c_append(crc, more)
 }
 
+/// The [`payload_crc`] of two payloads, one after the other, from those of each and the length of the second: no byte is
+/// looked at again.
+///
+/// ```
+/// use vfio_migration_protocol::stream::{payload_crc, payload_crc_combine};
+/// assert_eq!(payload_crc_combine(payload_crc(b"1234"), payload_crc(b"56789"), 5), payload_crc(b"123456789"));
+/// ```
+pub fn payload_crc_combine(first: u32, second: u32, len: u64) -> u32 {
+    checksum::crc32c_combine(first, second, len)
+}
+
 /// What the two ends of a connected session need to frame messages back: it ties them to the stream forward, so that
 /// no frame of another session or of the other direction is taken for one. [`Encoder::back_key`] and
 /// [`Opened::back`] have it.

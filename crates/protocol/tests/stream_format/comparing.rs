@@ -1,6 +1,8 @@
 //! Two streams that differ are told apart by object and frame.
 
-use vfio_migration_protocol::inspect::{Difference, Fingerprint, Inspector, Outline, diff};
+use vfio_migration_protocol::inspect::{
+    Content, Difference, Fingerprint, Inspector, Outline, Part, Payload, Visit, diff,
+};
 use vfio_migration_protocol::session::{Message, Mode, Object, ObjectKind};
 use vfio_migration_protocol::stream::{Encoder, payload_crc};
 
@@ -105,4 +107,33 @@ fn many_differences_are_told_to_some_extent() {
     };
     let found = compare(&stream(1), &stream(2));
     assert_eq!((found.len(), found[8].what.as_str()), (9, "no more than 8 differences are told"));
+}
+
+#[test]
+fn more_frames_than_are_compared_one_by_one() {
+    let (outline, _) = read(&joined(&sample::stream(Mode::OneWay)));
+    // The frame with this number has other bytes, unless it is none of them.
+    let many = |count: u64, other: u64| {
+        let mut print = Fingerprint::default();
+        for number in 0..count {
+            let checksum = u32::from(number == other);
+            let content = Content::Data { number, offset: number, segment_end: false, initial_end: None };
+            let payload = Some(Payload { at: number * 65 + 64, len: 1, checksum });
+            print.part(Part { at: number * 65, len: 65, object: Some(0), payload, content });
+        }
+        print
+    };
+    let limit = 1 << 19;
+    let whats = |one: &Fingerprint, other: &Fingerprint| {
+        let found = diff((&outline, one), (&outline, other));
+        found.into_iter().map(|one| one.what).collect::<Vec<_>>()
+    };
+    let (sound, late, both) = (many(limit + 10, u64::MAX), many(limit + 10, limit + 3), many(limit + 10, 7));
+    assert_eq!(whats(&sound, &sound.clone()), Vec::<String>::new());
+    let known = "only the first frames of a large file are compared one by one";
+    assert_eq!(whats(&sound, &late), [format!("other frames after the first {limit}: {known}")]);
+    let there_may_be = format!("there may be other frames after the first {limit}: {known}");
+    assert_eq!(whats(&sound, &both), ["other bytes", &there_may_be]);
+    // Where one of them ends is known, however many the other has.
+    assert_eq!(whats(&many(5, u64::MAX), &sound), ["the second file has more frames"]);
 }

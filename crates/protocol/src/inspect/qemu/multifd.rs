@@ -251,6 +251,7 @@ impl Pass {
         let (object, content) = match self.what {
             What::Pages { pages, zero_pages } => (None, Content::MultifdPages { pages, zero_pages }),
             What::Data { object, index } => {
+                out.device_sum(object, self.len, self.crc);
                 if let Some(object) = out.outline().objects.get_mut(object) {
                     object.bytes = object.bytes.saturating_add(self.len);
                     object.frames += 1;

@@ -66,29 +66,16 @@ impl Body {
 
     /// Reads on; `true` with how many bytes it took once the body is over.
     pub(super) fn read(&mut self, bytes: &[u8], out: &mut Out<'_>) -> Result<(usize, bool), Stop> {
-        let mut cursor = Cursor::new(bytes, self.begin.saturating_add(self.read));
-        let over = match self.next {
-            Next::Entry => self.entry(&mut cursor, out)?,
-            Next::Block(left) => {
-                self.block(&mut cursor, left, out)?;
-                false
-            }
-            Next::Bitmap { left, gap, list, block } => {
-                let here = cursor.bytes(least(left, bytes))?;
-                let set: u64 = here.iter().map(|byte| u64::from(byte.count_ones())).sum();
-                self.pages += set;
-                count(out, block, set, set * self.layout.page, 0);
-                let left = left - here.len() as u64;
-                self.next = bitmap(left, gap, list, block);
-                false
-            }
-            Next::Skip { left, list } => {
-                let here = cursor.bytes(least(left, bytes))?;
-                self.next = skip(left - here.len() as u64, list);
-                false
-            }
-        };
-        let used = cursor.used();
+        let (mut used, mut over) = (0, false);
+        while !over && used < bytes.len() {
+            let mut cursor = Cursor::new(&bytes[used..], self.begin.saturating_add(self.read + used as u64));
+            over = match self.step(&mut cursor, out) {
+                // What was read until now is told first: the rest comes again, with more.
+                Err(Stop::More(_)) if used > 0 => break,
+                step => step?,
+            };
+            used += cursor.used();
+        }
         self.crc = payload_crc_append(self.crc, &bytes[..used]);
         self.read = self.read.saturating_add(used as u64);
         if over {
@@ -97,6 +84,26 @@ impl Body {
             out.part(self.read, None, Some(payload), Content::Ram { pages, zero_pages });
         }
         Ok((used, over))
+    }
+
+    /// Reads one thing; `true` if it was the last.
+    fn step(&mut self, cursor: &mut Cursor<'_>, out: &mut Out<'_>) -> Result<bool, Stop> {
+        match self.next {
+            Next::Entry => return self.entry(cursor, out),
+            Next::Block(left) => self.block(cursor, left, out)?,
+            Next::Bitmap { left, gap, list, block } => {
+                let here = cursor.bytes(least(left, cursor.rest()))?;
+                let set: u64 = here.iter().map(|byte| u64::from(byte.count_ones())).sum();
+                self.pages += set;
+                count(out, block, set, set * self.layout.page, 0);
+                self.next = bitmap(left - here.len() as u64, gap, list, block);
+            }
+            Next::Skip { left, list } => {
+                let here = cursor.bytes(least(left, cursor.rest()))?;
+                self.next = skip(left - here.len() as u64, list);
+            }
+        }
+        Ok(false)
     }
 
     fn entry(&mut self, cursor: &mut Cursor<'_>, out: &mut Out<'_>) -> Result<bool, Stop> {

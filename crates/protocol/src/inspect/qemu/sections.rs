@@ -212,18 +212,39 @@ impl Body {
 
 /// How many bytes come before a footer with what may follow it; `false`: none is there yet, and so many can be skipped.
 fn find_footer(bytes: &[u8], id: u32, last: bool, sections: &Sections) -> Result<(usize, bool), Stop> {
-    let footer = id.to_be_bytes();
+    let number = id.to_be_bytes();
     let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| *byte == framing::FOOTER).map(|at| from + at) {
-        let rest = &bytes[at + 1..];
-        // Too little to tell: from here on again, with more.
-        if rest.len() < footer.len() + framing::SEEN && !last {
-            return if at > 0 { Ok((at, false)) } else { Err(Stop::More(1 + footer.len() + framing::SEEN)) };
+    while let Some(at) = find_mark(bytes, from, number[0]) {
+        from = at + 1;
+        let rest = &bytes[from..];
+        let known = rest.len().min(number.len());
+        if rest[..known] != number[..known] {
+            continue;
         }
-        if rest.starts_with(&footer) && framing::may_follow(&rest[footer.len()..], sections) {
+        // Too little to tell: from here on again, with more.
+        if rest.len() < number.len() + framing::SEEN && !last {
+            return if at > 0 { Ok((at, false)) } else { Err(Stop::More(1 + number.len() + framing::SEEN)) };
+        }
+        if known == number.len() && framing::may_follow(&rest[known..], sections) {
             return Ok((at, true));
         }
-        from = at + 1;
     }
     Ok((bytes.len(), false))
+}
+
+/// So many bytes are looked at together: compilers make vectors of them.
+const LANES: usize = 64;
+
+/// The next place, from this one on, of the first byte of a footer with this byte after it, or with none.
+fn find_mark(bytes: &[u8], mut from: usize, after: u8) -> Option<usize> {
+    let is_mark = |(one, next): (&u8, &u8)| u8::from(*one == framing::FOOTER) & u8::from(*next == after);
+    while let Some(lanes) = bytes.get(from..=from + LANES) {
+        if lanes.iter().zip(&lanes[1..]).fold(0, |found, pair| found | is_mark(pair)) != 0 {
+            break;
+        }
+        from += LANES;
+    }
+    let rest = bytes.get(from..)?;
+    let last = || (rest.last() == Some(&framing::FOOTER)).then(|| rest.len() - 1);
+    rest.iter().zip(rest.iter().skip(1)).position(|pair| is_mark(pair) != 0).or_else(last).map(|at| from + at)
 }

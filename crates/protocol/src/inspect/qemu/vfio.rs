@@ -117,6 +117,7 @@ impl Body {
             object.bytes = object.bytes.saturating_add(len);
             object.frames += 1;
         }
+        out.device_sum(self.object, len, crc);
         let payload = Payload { at: out.at().saturating_add(16), len, checksum: crc };
         out.part(len.saturating_add(16), Some(self.object), Some(payload), Content::VfioData { offset });
     }
