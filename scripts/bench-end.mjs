@@ -1,10 +1,18 @@
-// One end of one run of the benchmark, in a process of its own: source or destination, native or through JavaScript.
+// One end of one run of the benchmark, in a process of its own: source or destination, native or through JavaScript; or who
+// looks into the file that a run wrote.
 import { connect, createServer } from 'node:net'
 import { OpenDevice } from '../ts/dist/device.js'
-import { restore, save } from '../ts/dist/index.js'
+import { inspect, restore, save } from '../ts/dist/index.js'
 import { native } from '../ts/dist/native.js'
 
 const [end, path, place, bytes] = process.argv.slice(2)
+if (end === 'inspect') {
+  const started = process.hrtime.bigint()
+  const { damage } = await inspect(place).outline()
+  if (damage) throw new Error('the file is damaged')
+  console.log(Number(process.hrtime.bigint() - started) / 1e9)
+  process.exit()
+}
 const size = Number(bytes)
 const opened = new OpenDevice(native().openBenchmarkDevice(end === 'source' ? size : 0), 'benchmark', 'bench')
 const device = opened.handle('running')

@@ -1,6 +1,7 @@
 // Speed through Node: `npm run bench -- [--json] [--short]`. Ends with the ratios of medians of rounds, in which every mover
 // runs once, in turn: unix, tcp and file are ours (both ends Node processes, native path) over reference B (a raw pump with
-// CRC32C at both ends); js is the JavaScript path over the native path, over the same unix socket.
+// CRC32C at both ends); js is the JavaScript path over the native path, over the same unix socket; inspect is looking into the
+// file that was just written over reading it with CRC32C.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -24,7 +25,7 @@ const addon = join(
 const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target')
 const pump = join(target, 'release/benchmark')
 const temporary = mkdtempSync(join(tmpdir(), 'vfio-migration-bench-'))
-const { pumpToFile } = createRequire(import.meta.url)(addon)
+const { pumpToFile, sumOfFile } = createRequire(import.meta.url)(addon)
 
 /** Runs the end that listens, then the other at the place that it says; the last line of the source. */
 const pair = async (start, listens = 'destination') => {
@@ -61,15 +62,17 @@ const node = async (path, where) => {
     })
   return Number(await pair(start, path === 'js' ? 'source' : 'destination'))
 }
-const toFile = () => {
-  const { stdout, status } = spawnSync(
-    process.execPath,
-    [join(root, 'scripts/bench-end.mjs'), 'source', 'native', join(temporary, 'ours'), String(FILE_SIZE)],
-    { env: { ...process.env, VFIO_MIGRATION_ADDON: addon }, encoding: 'utf8', stdio },
-  )
+const written = join(temporary, 'ours')
+const alone = (...words) => {
+  const { stdout, status } = spawnSync(process.execPath, [join(root, 'scripts/bench-end.mjs'), ...words], {
+    env: { ...process.env, VFIO_MIGRATION_ADDON: addon },
+    encoding: 'utf8',
+    stdio,
+  })
   if (status !== 0) throw new Error('a run failed')
   return Number(stdout)
 }
+const toFile = () => alone('source', 'native', written, String(FILE_SIZE))
 
 let sockets = 0
 const socket = () => {
@@ -84,6 +87,9 @@ const movers = {
   tcp: () => node('native', () => 'tcp:127.0.0.1:0'),
   fileB: () => pumpToFile(join(temporary, 'reference'), FILE_SIZE, CHUNK),
   file: toFile,
+  // Of the file that was written just now.
+  fileSum: () => sumOfFile(written, CHUNK),
+  inspect: () => alone('inspect', 'native', written),
 }
 const rounds = []
 try {
@@ -109,6 +115,7 @@ const ratios = {
   tcp: (one) => one.tcpB / one.tcp,
   file: (one) => one.fileB / one.file,
   js: (one) => one.unix / one.js,
+  inspect: (one) => one.fileSum / one.inspect,
 }
 const result = {
   ratios: Object.fromEntries(Object.entries(ratios).map(([name, of]) => [name, round3(median(of))])),
@@ -117,7 +124,7 @@ const result = {
   ),
   mibPerSecond: Object.fromEntries(
     Object.keys(movers).map((name) => {
-      const bytes = name.startsWith('file') ? FILE_SIZE : SIZE
+      const bytes = name.startsWith('file') || name === 'inspect' ? FILE_SIZE : SIZE
       return [name, Math.round(bytes / 2 ** 20 / median((one) => one[name]))]
     }),
   ),
@@ -125,6 +132,6 @@ const result = {
 }
 if (!options.has('--json')) {
   for (const [name, ratio] of Object.entries(result.ratios))
-    console.log(`${name.padEnd(5)} ${ratio} (from ${result.spreads[name].join(' to ')})`)
+    console.log(`${name.padEnd(7)} ${ratio} (from ${result.spreads[name].join(' to ')})`)
 }
 console.log(JSON.stringify(result))

@@ -1,12 +1,13 @@
 //! Speed of the engine against raw pumps over the same sockets, and its need of memory.
 //!
 //! `cargo run --release -p benchmark -- [--short] [--json]`. Each run is two processes. `--short` is for checks that run
-//! often: it fails only below half of the speed of the pump with checksums. `--bitmap` measures something else: how fast
-//! dirty bitmaps become ranges.
+//! often: it fails only below half of the speed of the pump with checksums. Two more measure something else: `--bitmap` how
+//! fast dirty bitmaps become ranges, `--inspect` how fast files are looked into, beside reading them with a checksum.
 
 mod bitmap;
 mod device;
 mod ends;
+mod inspect;
 mod measure;
 mod pump;
 
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
             bitmaps(!rest.is_empty());
             Ok(true)
         }
-        _ => all(&words),
+        Some((word, rest)) if word == "--inspect" => options(rest).and_then(inspections),
+        _ => options(&words).and_then(all),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -56,12 +58,39 @@ fn bitmaps(as_json: bool) {
     }
 }
 
-fn all(words: &[String]) -> Result<bool, Box<dyn Error>> {
+/// Whether it is the short form, and whether it is told as JSON.
+#[derive(Clone, Copy)]
+struct Options {
+    short: bool,
+    as_json: bool,
+}
+
+fn options(words: &[String]) -> Result<Options, Box<dyn Error>> {
     if let Some(unknown) = words.iter().find(|word| !["--short", "--json"].contains(&word.as_str())) {
-        return Err(format!("unknown option '{unknown}': there are --short and --json, or --bitmap").into());
+        return Err(
+            format!("unknown option '{unknown}': there are --short and --json, or --bitmap or --inspect").into()
+        );
     }
     let has = |name: &str| words.iter().any(|word| word == name);
-    let (short, as_json) = (has("--short"), has("--json"));
+    Ok(Options { short: has("--short"), as_json: has("--json") })
+}
+
+/// Whether files are looked into as fast as they should be.
+fn inspections(Options { short, as_json }: Options) -> Result<bool, Box<dyn Error>> {
+    let (rounds, size) = if short { (3, 256 << 20) } else { (9, 1 << 30) };
+    let (report, holds) = inspect::measure(rounds, size)?;
+    if as_json {
+        println!("{}", json!({ "inspect": report, "holds": holds }));
+    } else {
+        println!("Looking into a file, beside reading it with CRC32C.\n");
+        for (name, line) in report.as_object().into_iter().flatten() {
+            println!("{name}: {line}");
+        }
+    }
+    Ok(holds)
+}
+
+fn all(Options { short, as_json }: Options) -> Result<bool, Box<dyn Error>> {
     let extent = if short {
         Extent { rounds: 3, size: 512 << 20, large: 1 << 30 }
     } else {

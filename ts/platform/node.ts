@@ -103,18 +103,32 @@ export const freshBuffer = (size: number): Uint8Array<ArrayBuffer> =>
 /** Bytes of a file that are read at once. */
 const piece = 1 << 20
 
-/** @internal The pieces of a file, all in one buffer: each is used before the next one is asked for. */
+/**
+ * @internal The pieces of a file, in two buffers: while one is used the next piece is read into the other. A pipe is not
+ * read ahead: whoever wants no more of it would wait for its other end.
+ */
 export const piecesOfFile = async function* (path: string): AsyncGenerator<Uint8Array> {
   try {
     const file = await open(path)
+    const read = (into: Uint8Array) => {
+      const next = file.read(into, 0, piece)
+      // Whoever asks for it hears why it failed; nobody may.
+      next.catch(() => {})
+      return next
+    }
+    let reading: ReturnType<typeof read> | undefined
     try {
-      const buffer = new Uint8Array(piece)
+      const ahead = (await file.stat()).isFile()
+      let [now, next] = [new Uint8Array(piece), new Uint8Array(piece)]
       for (;;) {
-        const { bytesRead } = await file.read(buffer, 0, piece)
+        const { bytesRead } = await (reading ?? read(now))
         if (bytesRead === 0) return
-        yield buffer.subarray(0, bytesRead)
+        reading = ahead ? read(next) : undefined
+        yield now.subarray(0, bytesRead)
+        ;[now, next] = [next, now]
       }
     } finally {
+      await reading?.catch(() => {})
       await file.close()
     }
   } catch (error) {

@@ -1,7 +1,8 @@
-//! For the benchmark only: its device, as cheap as a device can be, and the reference that it is held against for files.
+//! For the benchmark only: its device, as cheap as a device can be, and the references that files are held against.
 
 use std::fs::File;
-use std::io::Write;
+use std::hint::black_box;
+use std::io::{Read, Write};
 use std::time::Instant;
 
 use napi::Env;
@@ -39,6 +40,21 @@ pub fn pump_to_file(path: String, size: f64, chunk: u32) -> napi::Result<f64> {
     file.write_all(&sum.to_le_bytes())?;
     file.sync_all()?;
     Ok(started.elapsed().as_secs_f64())
+}
+
+/// The reference for looking into a file: one buffer, a read, a checksum. Answers with the seconds that it took.
+#[napi(catch_unwind)]
+pub fn sum_of_file(path: String, chunk: u32) -> napi::Result<f64> {
+    let started = Instant::now();
+    let (mut file, mut one, mut sum) = (File::open(path)?, vec![0; chunk as usize], 0);
+    loop {
+        let len = file.read(&mut one)?;
+        if len == 0 {
+            black_box(sum);
+            return Ok(started.elapsed().as_secs_f64());
+        }
+        sum = crc32c::crc32c_append(sum, &one[..len]);
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of bytes below 2^53")]
