@@ -1,6 +1,6 @@
 //! One of several connections, as it was recorded.
 
-use vfio_migration_protocol::inspect::{Content, Format};
+use vfio_migration_protocol::inspect::{Content, Ending, Format};
 
 use crate::file::{CONFIG, END, File, pci_state};
 use crate::seen::inspect;
@@ -53,6 +53,42 @@ fn pages_data_and_config() {
             Content::MultifdSync,
         ]
     );
+}
+
+#[test]
+fn what_qemu_wrote() {
+    use Content::{MultifdHello, MultifdPages, MultifdSync};
+    let connections: [(&[u8], &[Content]); 2] = [
+        (
+            include_bytes!("samples/multifd-connection-1-11.1.qemu"),
+            &[
+                MultifdHello { channel: 0 },
+                MultifdSync,
+                MultifdPages { pages: 3, zero_pages: 125 },
+                MultifdSync,
+                MultifdSync,
+            ],
+        ),
+        (
+            include_bytes!("samples/multifd-connection-2-11.1.qemu"),
+            &[
+                MultifdHello { channel: 1 },
+                MultifdSync,
+                MultifdPages { pages: 0, zero_pages: 128 },
+                MultifdSync,
+                MultifdSync,
+            ],
+        ),
+    ];
+    for (file, contents) in connections {
+        let (seen, outline) = inspect(file);
+        assert_eq!((&outline.damage, outline.problems.as_slice()), (&None, &[][..]));
+        assert_eq!(seen.parts.into_iter().map(|part| part.content).collect::<Vec<_>>(), contents);
+    }
+    let (seen, outline) = inspect(include_bytes!("samples/multifd-main-11.1.qemu"));
+    assert_eq!((&outline.damage, outline.problems.as_slice()), (&None, &[][..]));
+    assert_eq!(outline.ending, Some(Ending::End));
+    assert!(seen.parts.iter().all(|part| !matches!(part.content, Content::Ram { pages: 1.., .. })));
 }
 
 #[test]

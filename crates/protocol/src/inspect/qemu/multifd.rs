@@ -4,6 +4,7 @@
 //! hello    magic(4) version(4) uuid(16) channel(1) 0(39)
 //! packet   magic(4) version(4) flags(4) ...
 //!   pages  ... room(4) pages(4) next(4) number(8) zero pages(4) 0(28) block(256) | offsets: 8 for each of the room | next bytes
+//!              (a packet without pages may say a room of 0, as 11.1 does, and has the same as the others)
 //!   data   ... name(256) instance(4) next(4) | version(4) index(4) flags(4) data
 //! ```
 
@@ -21,6 +22,8 @@ const DEVICE: u32 = 0x40;
 const PAGES_HEAD: usize = 320;
 const NAME: usize = 256;
 const MOST_PAGES: u32 = 4096;
+/// A packet has room for so many pages until one says something else: 512 KiB of 4 KiB each.
+const ROOM: u32 = 128;
 /// Before a device's data.
 const DATA_HEAD: u32 = 12;
 const CONFIG_STATE: u64 = 0xffff_ffff_ef10_0002;
@@ -33,6 +36,8 @@ const MOST_CONFIG: u32 = 64 << 10;
 pub(in crate::inspect) struct Reader {
     state: State,
     need: usize,
+    /// Pages for which a packet has room: what the last one with pages said.
+    room: Option<u32>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,8 +143,10 @@ impl Reader {
             let found = format!("{pages} pages and {zero_pages} zero pages in room for {room}");
             return Err(Damage::new(at, "pages that have room in their packet", found).into());
         }
+        let room = if room > 0 { room } else { self.room.unwrap_or(ROOM) };
         let offsets = usize::try_from(room).unwrap_or(usize::MAX).saturating_mul(8);
         cursor.bytes((PAGES_HEAD - cursor.used()).saturating_add(offsets))?;
+        self.room = Some(room);
         let pass = Pass {
             head: cursor.used() as u64,
             len: u64::from(next),
