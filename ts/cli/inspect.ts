@@ -1,7 +1,7 @@
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, fstatSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { usage } from '../errors.ts'
+import { usage, VfioError } from '../errors.ts'
 import { compareFiles, dataOf, type FileSource, inspect } from '../inspect.ts'
 import type { Difference, ObjectOutline, Outline, Part } from '../inspection.ts'
 import { toJson } from '../json.ts'
@@ -12,7 +12,18 @@ import { drawRun } from './picture.ts'
 import { bytes } from './quantity.ts'
 import { table } from './table.ts'
 
-const sourceOf = (path: string): FileSource => (path === '-' ? process.stdin : path)
+const standardInput = async function* (): AsyncGenerator<Uint8Array> {
+  try {
+    // To Node it would be a stream that has ended.
+    if (fstatSync(0).isDirectory()) throw new Error('it is a directory')
+    yield* process.stdin
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new VfioError('ERR_VFIO_TRANSPORT', `standard input cannot be read: ${why}`, {}, { cause: error })
+  }
+}
+
+const sourceOf = (path: string): FileSource => (path === '-' ? standardInput() : path)
 
 /** What the file calls something is shown as it would be written in a program: no control characters reach a terminal. */
 const safe = (text: string) =>
@@ -100,12 +111,24 @@ const partLine = ({ at, len, type, object, payload, ...rest }: Part) => {
   return [`${at}`.padStart(12), `${len}`.padStart(10), type, ...about, ...told, ...check].join('  ')
 }
 
+/** A line for a reader that may be slower than the file, or gone: who has seen enough does not want the rest. */
+const write = async (line: string) => {
+  const { stdout } = process
+  if (stdout.destroyed || stdout.write(`${line}\n`)) return
+  await new Promise<void>((settled) => {
+    const done = () => {
+      stdout.off('drain', done).off('close', done)
+      settled()
+    }
+    stdout.on('drain', done).on('close', done)
+  })
+}
+
 const frames = async (source: FileSource, output: Output): Promise<Outline> => {
   const inspection = inspect(source)
   for await (const part of inspection) {
     const line = output.json ? toJson(part) : fitted(partLine(part), output.width)
-    // A reader that is slower than the file holds us up.
-    if (!process.stdout.write(`${line}\n`)) await new Promise((drained) => process.stdout.once('drain', drained))
+    await write(line)
   }
   return inspection.outline()
 }
