@@ -65,6 +65,12 @@ const steps = {
     outputs: ['ts/dist/index.js', 'ts/dist/cli/main.js'],
     run: [['npx', '--no-install', 'tsc', '-p', 'tsconfig.json']],
   },
+  page: {
+    says: 'building the page',
+    inputs: ['package-lock.json', 'scripts/page.mjs', 'tsconfig.page.json', 'ts', 'ts/native/wasm'],
+    outputs: ['ts/dist/page/index.html'],
+    run: [['node', 'scripts/page.mjs']],
+  },
   tests: {
     says: 'compiling the tests',
     inputs: ['tsconfig.json', 'tsconfig.test.json', 'ts', '__test__'],

@@ -15,7 +15,7 @@ const inTestBed = ['iommufd_mock', 'kernel_blocks', 'kernel_faults', 'kernel_mod
 /** What each part needs, and what it runs; all of it, so that one run tells everything. */
 const parts = {
   rust: { needs: [], run: [['cargo', 'test', '--workspace', '--quiet']] },
-  ava: { needs: ['packages', 'native', 'preload', 'libc', 'wasm', 'typescript', 'tests'], run: [npx('ava')] },
+  ava: { needs: ['packages', 'native', 'preload', 'libc', 'wasm', 'page', 'typescript', 'tests'], run: [npx('ava')] },
   lint: {
     needs: ['packages', 'native', 'typescript', 'tests'],
     run: [
@@ -30,6 +30,7 @@ const parts = {
       ['node', 'scripts/version.mjs', '--check'],
       // The declarations that are published, as a program sees them that checks its libraries.
       npx('tsc', '-p', 'tsconfig.test.json', '--noEmit'),
+      npx('tsc', '-p', 'tsconfig.page.json'),
     ],
   },
 }
