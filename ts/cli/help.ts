@@ -26,6 +26,7 @@ const operands = {
   ].join('\n'),
   inspect:
     "FILE is a stream of save, a file of QEMU's migrate or savevm, or one that libvirt saved; the file is only read.",
+  view: 'FILE is what inspect takes, or a report of --report. The address has a token in it: whoever has it can read these files.',
 } as const
 
 /** The help of one command: a line an option. */

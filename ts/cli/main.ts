@@ -14,6 +14,7 @@ import { runRestore } from './restore.ts'
 import { runProgram } from './run.ts'
 import { runSave } from './save.ts'
 import { runTrace } from './trace.ts'
+import { runView } from './view/view.ts'
 
 const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> = {
   save: runSave,
@@ -23,6 +24,7 @@ const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> 
   doctor: runDoctor,
   trace: runTrace,
   inspect: runInspect,
+  view: runView,
   run: runProgram,
   demo: runDemo,
 }

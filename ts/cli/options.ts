@@ -222,8 +222,19 @@ const inspect: Command = {
   ],
 }
 
+const view: Command = {
+  name: 'view',
+  operands: '[FILE...]',
+  help: 'look into files on a page that is served to this machine only, and read in the browser; ends on Ctrl-C',
+  options: [
+    { name: 'port', value: 'N', help: 'the port at which the page is served (any that is free)' },
+    { name: 'json', help: 'print one object, with the address' },
+    { name: 'help', help: 'print this and end' },
+  ],
+}
+
 /** Every command. */
-export const commands = { save, restore, list, probe, doctor, trace, inspect, run, demo } as const
+export const commands = { save, restore, list, probe, doctor, trace, inspect, view, run, demo } as const
 
 /** The name of a command. */
 export type CommandName = keyof typeof commands
