@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vfio_migration_protocol::{CallError, Errno, State};
 
-use crate::fault::{Effect, FaultPlan};
+use crate::fault::{Came, Effect, FaultPlan};
 
 /// What was called: the methods of `Device` and `Tracker`, or, of a device with a region, how it was accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -178,13 +178,13 @@ impl Recorder {
         Self(Arc::new(Mutex::new(record)))
     }
 
-    /// Counts a call; returns what the plan does to it.
-    pub(crate) fn begin(&self, kind: CallKind) -> Vec<Effect> {
+    /// Counts a call; returns what the plan does to it. `last` says whether it brings the end of the data.
+    pub(crate) fn begin(&self, kind: CallKind, last: bool) -> Vec<Effect> {
         let mut record = self.lock();
         record.counts[kind as usize] += 1;
         let state = record.state;
         record.counts_within.entry(state).or_insert([0; CallKind::ALL.len()])[kind as usize] += 1;
-        record.plan.hits(kind, state, |of, within| {
+        record.plan.hits(Came { kind, state, last }, |of, within| {
             let counts = within.map_or(Some(&record.counts), |state| record.counts_within.get(&state));
             counts.map_or(0, |counts| of.map_or_else(|| counts.iter().sum(), |kind| counts[kind as usize]))
         })

@@ -2,7 +2,8 @@
 //!
 //! As text, a fault is `CALL@N:EFFECT`: `read@3:EIO`. CALL is the kind of a call or `any`; N counts from 1, over calls
 //! of that kind, or over all calls with `any`; `N+` means from the Nth on. `CALL@N/STATE` counts only the calls that come
-//! while the device is in that state: `set-state@1/stop-copy:EIO` is the first request to leave stop-copy.
+//! while the device is in that state: `set-state@1/stop-copy:EIO` is the first request to leave stop-copy. `write@last` is
+//! the write that brings the end of the data, however many came before it.
 //!
 //! | effect | what happens |
 //! |---|---|
@@ -54,12 +55,21 @@ pub struct Fault {
 pub struct At {
     /// Which calls are counted; all if `None`.
     pub kind: Option<CallKind>,
-    /// The first call that is hit, from 1.
-    pub from: u64,
-    /// Whether all later ones are hit as well.
-    pub onward: bool,
+    /// Which of those that are counted.
+    pub which: Which,
     /// Only calls in this state are counted; all if `None`.
     pub within: Option<State>,
+}
+
+/// Which call of those that are counted, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// This one only.
+    Nth(u64),
+    /// This one, and all later ones.
+    From(u64),
+    /// The one that brings the end of the data: of [`CallKind::Write`] only, where nobody knows before how many it takes.
+    Last,
 }
 
 /// What goes wrong with a call.
@@ -148,19 +158,31 @@ impl Effect {
     }
 }
 
+/// A call as it comes: of which kind, in which state, and whether it brings the end of the data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came {
+    pub(crate) kind: CallKind,
+    pub(crate) state: State,
+    pub(crate) last: bool,
+}
+
 impl Fault {
     /// At one call.
     pub const fn nth(kind: CallKind, number: u64, effect: Effect) -> Self {
-        Self { at: At { kind: Some(kind), from: number, onward: false, within: None }, effect }
+        Self { at: At { kind: Some(kind), which: Which::Nth(number), within: None }, effect }
     }
 
     /// `number` says how many calls there were of a kind, or of all, in a state, or in all.
-    fn hits(&self, kind: CallKind, state: State, number: impl Fn(Option<CallKind>, Option<State>) -> u64) -> bool {
-        let At { kind: of, from, onward, within } = self.at;
-        let number = number(of, within);
+    fn hits(&self, call: Came, number: impl Fn(Option<CallKind>, Option<State>) -> u64) -> bool {
+        let At { kind: of, which, within } = self.at;
+        let Came { kind, state, last } = call;
         of.is_none_or(|of| of == kind)
             && within.is_none_or(|within| within == state)
-            && (number == from || onward && number > from)
+            && match which {
+                Which::Nth(nth) => number(of, within) == nth,
+                Which::From(first) => number(of, within) >= first,
+                Which::Last => last,
+            }
             && self.effect.fits(kind)
     }
 }
@@ -194,14 +216,9 @@ impl FaultPlan {
         &self.0
     }
 
-    /// What happens to a call of this kind in this state, with how many there were.
-    pub(crate) fn hits(
-        &self,
-        kind: CallKind,
-        state: State,
-        number: impl Fn(Option<CallKind>, Option<State>) -> u64,
-    ) -> Vec<Effect> {
-        self.0.iter().filter(|fault| fault.hits(kind, state, &number)).map(|fault| fault.effect).collect()
+    /// What happens to a call, with how many there were.
+    pub(crate) fn hits(&self, call: Came, number: impl Fn(Option<CallKind>, Option<State>) -> u64) -> Vec<Effect> {
+        self.0.iter().filter(|fault| fault.hits(call, &number)).map(|fault| fault.effect).collect()
     }
 }
 
@@ -218,7 +235,7 @@ pub enum FaultError {
     Form,
     /// No call has this name.
     Call(String),
-    /// Not a number from 1 on, with or without `+`.
+    /// Not a number from 1 on, with or without `+`, and not `last`.
     Number(String),
     /// No state has this name.
     State(String),
@@ -226,6 +243,8 @@ pub enum FaultError {
     Effect(String),
     /// The effect means nothing for such a call.
     Misfit(CallKind),
+    /// Of such calls nobody can say which is the last.
+    NoLast,
 }
 
 impl fmt::Display for FaultError {
@@ -237,7 +256,7 @@ impl fmt::Display for FaultError {
                 CallKind::ALL.iter().try_for_each(|kind| write!(f, ", {kind}"))
             }
             Self::Number(text) => {
-                write!(f, "'{text}' is no number of a call: 1, 2, ... or 3+ for all from the third on")
+                write!(f, "'{text}' is no number of a call: 1, 2, ..., 3+ for all from the third on, or last")
             }
             Self::State(text) => write!(f, "'{text}' is no state that calls could be counted in, such as stop-copy"),
             Self::Effect(text) => write!(
@@ -246,6 +265,7 @@ impl fmt::Display for FaultError {
                  stuck, lost-page, discard, flip, rot"
             ),
             Self::Misfit(kind) => write!(f, "this effect means nothing for {kind}"),
+            Self::NoLast => f.write_str("'last' goes with write only: of other calls a device does not know the last"),
         }
     }
 }
@@ -266,25 +286,27 @@ impl FromStr for Fault {
             Some((number, state)) => (number, Some(state.parse().map_err(|_| FaultError::State(state.to_owned()))?)),
             None => (number, None),
         };
-        let (digits, onward) = number.strip_suffix('+').map_or((number, false), |digits| (digits, true));
-        let from = digits.parse().ok().filter(|from| *from > 0).ok_or_else(|| FaultError::Number(number.to_owned()))?;
+        let which = parse_which(number).ok_or_else(|| FaultError::Number(number.to_owned()))?;
         let effect = parse_effect(effect).ok_or_else(|| FaultError::Effect(effect.to_owned()))?;
         match kind {
             Some(kind) if !effect.fits(kind) => Err(FaultError::Misfit(kind)),
-            kind => Ok(Self { at: At { kind, from, onward, within }, effect }),
+            kind if which == Which::Last && kind != Some(CallKind::Write) => Err(FaultError::NoLast),
+            kind => Ok(Self { at: At { kind, which, within }, effect }),
         }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let At { kind, from, onward, within } = self.at;
+        let At { kind, which, within } = self.at;
         match kind {
-            Some(kind) => write!(f, "{kind}@{from}")?,
-            None => write!(f, "any@{from}")?,
+            Some(kind) => write!(f, "{kind}@")?,
+            None => f.write_str("any@")?,
         }
-        if onward {
-            f.write_str("+")?;
+        match which {
+            Which::Nth(number) => write!(f, "{number}")?,
+            Which::From(number) => write!(f, "{number}+")?,
+            Which::Last => f.write_str("last")?,
         }
         if let Some(state) = within {
             write!(f, "/{state}")?;
@@ -316,6 +338,15 @@ impl fmt::Display for Effect {
             Self::Rot => f.write_str("rot"),
         }
     }
+}
+
+fn parse_which(text: &str) -> Option<Which> {
+    if text == "last" {
+        return Some(Which::Last);
+    }
+    let digits = text.strip_suffix('+').unwrap_or(text);
+    let number = digits.parse().ok().filter(|number| *number > 0)?;
+    Some(if digits == text { Which::Nth(number) } else { Which::From(number) })
 }
 
 fn parse_effect(text: &str) -> Option<Effect> {

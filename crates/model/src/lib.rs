@@ -63,7 +63,7 @@ pub mod settings;
 pub use calls::{Call, CallKind};
 pub use device::{INTERRUPTS, Model, Register, Scratch};
 pub use dma::GroundTruth;
-pub use fault::{At, Effect, Fault, FaultError, FaultPlan, Wrong};
+pub use fault::{At, Effect, Fault, FaultError, FaultPlan, Which, Wrong};
 pub use guest_memory::{ForeignMemory, GuestMemory, GuestMemoryError};
 pub use log::ModelTracker;
 pub use pages::PAGE_SIZE;

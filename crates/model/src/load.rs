@@ -59,6 +59,20 @@ impl Load {
         self.discarding
     }
 
+    /// Whether a write of `data` would bring the end: what it ends with looks like a whole trailer.
+    pub(crate) fn is_ended_by(&self, data: &[u8]) -> bool {
+        let before = match &self.expects {
+            Expects::Record(record) => record.bytes(),
+            Expects::Page { .. } | Expects::Memory { .. } => &[],
+            Expects::Nothing | Expects::Broken(_) => return false,
+        };
+        let Some(start) = (before.len() + data.len()).checked_sub(data::TRAILER) else { return false };
+        let mut bytes = before.iter().chain(data).skip(start).copied();
+        let head = Head::from_bytes(core::array::from_fn(|_| bytes.next().unwrap_or(0)));
+        // What a page holds is as good as random: 64 bits of it are not these.
+        (head.kind, head.version) == (data::KIND_TRAILER, 0)
+    }
+
     /// Takes all of `data`. After an error every write and the end of the load give the same error.
     pub(crate) fn write(&mut self, contents: &mut Contents, data: &[u8]) -> Result<(), CallError> {
         if self.discarding {

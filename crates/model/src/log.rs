@@ -48,7 +48,7 @@ impl ModelTracker {
         work: impl FnOnce(&mut Log, bool) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let (mut before, mut after, mut lose) = (None, None, false);
-        for effect in self.recorder.begin(kind) {
+        for effect in self.recorder.begin(kind, false) {
             match effect {
                 Effect::Fails { errno, after: 0 } => before = Some(errno),
                 Effect::Fails { errno, .. } => after = Some(errno),

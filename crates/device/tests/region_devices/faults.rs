@@ -1,4 +1,4 @@
-use vfio_migration_model::{At, CallKind, Effect, Fault, FaultPlan};
+use vfio_migration_model::{At, CallKind, Effect, Fault, FaultPlan, Which};
 use vfio_migration_protocol::{CallError, Device, State};
 
 use crate::direct::{Direct, drain, load};
@@ -32,7 +32,7 @@ fn every_fault(at_source: bool) -> (u32, u32) {
         for effect in CallKind::ALL.into_iter().flat_map(Effect::all_for) {
             let (source, destination) = (Direct::new(SETTINGS, 1), Direct::new(SETTINGS, 2));
             let faulty = if at_source { &source } else { &destination };
-            let at = At { kind: None, from: number, within: None, onward: false };
+            let at = At { kind: None, which: Which::Nth(number), within: None };
             faulty.model().set_faults(FaultPlan::from(Fault { at, effect }));
             let answer = attempt(&source, &destination);
             // Only the proof shows these.

@@ -78,7 +78,8 @@ impl Device for Model {
     }
 
     fn write(&mut self, data: &[u8], _segment_end: bool) -> Result<usize, CallError> {
-        self.call(CallKind::Write, None, |model, plan| {
+        let last = matches!(&self.session, Session::Load(load) if load.is_ended_by(data));
+        self.call_of(CallKind::Write, last, None, |model, plan| {
             let most = limit(data.len(), plan);
             model.write_data(&data[..most], plan.flip)?;
             plan.fails.map_or(Ok(most), |(errno, _)| Err(planned(errno)))
@@ -132,7 +133,18 @@ impl Model {
         to: Option<State>,
         work: impl FnOnce(&mut Self, &Plan) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let answer = self.plan(kind).and_then(|plan| match self.region {
+        self.call_of(kind, false, to, work)
+    }
+
+    /// The same of a call that may be the last of its kind.
+    fn call_of<T>(
+        &mut self,
+        kind: CallKind,
+        last: bool,
+        to: Option<State>,
+        work: impl FnOnce(&mut Self, &Plan) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let answer = self.plan_of(kind, last).and_then(|plan| match self.region {
             // VFIO_DEVICE_FEATURE is unknown to it, and so are data fds.
             Some(_) if kind != CallKind::Reset => Err(no_feature()),
             _ => work(self, &plan),
@@ -143,9 +155,13 @@ impl Model {
 
     /// What goes wrong with a call, before anything else is done.
     pub(super) fn plan(&mut self, kind: CallKind) -> Result<Plan, CallError> {
+        self.plan_of(kind, false)
+    }
+
+    fn plan_of(&mut self, kind: CallKind, last: bool) -> Result<Plan, CallError> {
         let mut plan = Plan::default();
         let mut refused = None;
-        for effect in self.recorder.begin(kind) {
+        for effect in self.recorder.begin(kind, last) {
             match effect {
                 Effect::Fails { errno, after: 0 } => refused = Some(errno),
                 Effect::Fails { errno, after } => plan.fails = Some((errno, after)),

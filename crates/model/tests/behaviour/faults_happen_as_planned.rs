@@ -59,6 +59,26 @@ fn calls_can_be_counted_in_one_state() {
 }
 
 #[test]
+fn the_last_write_is_the_one_that_brings_the_end() {
+    let settings = "size=64KiB,device-memory=8KiB";
+    let whole = save(&mut pair(settings).0, 4096);
+    for piece in [1, 47, 48, 4096, 32 << 10, whole.len()] {
+        let (mut source, mut destination) = pair(&format!("{settings},fault=write@last:EIO"));
+        let data = save(&mut source, 4096);
+        destination.set_state(State::Resuming).unwrap();
+        let pieces: Vec<_> = data.chunks(piece).collect();
+        let (last, before) = pieces.split_last().expect("there is data");
+        for piece in before {
+            destination.write(piece, false).expect("it is not the last");
+        }
+        for attempt in 0..2 {
+            assert_eq!(errno(destination.write(last, false)), Errno::EIO, "pieces of {piece}, {attempt}");
+        }
+        assert_eq!(errno(destination.set_state(State::Stop)), Errno::EINVAL, "nothing of it was kept");
+    }
+}
+
+#[test]
 fn calls_can_be_counted_over_all_kinds() {
     let (mut source, _) = pair("size=64KiB,fault=any@3:EBUSY");
     assert!(source.state().is_ok() && source.data_size().is_ok());

@@ -1,6 +1,6 @@
 //! Settings and faults as text: what is right comes back, what is wrong is named.
 
-use vfio_migration_model::{At, CallKind, Effect, Fault, FaultPlan, Model, Settings};
+use vfio_migration_model::{At, CallKind, Effect, Fault, FaultPlan, Model, Settings, Which};
 use vfio_migration_protocol::{Capabilities, Errno};
 
 const ALL: &str = "size=3GiB,pre-copy,p2p,dirty-tracking,info-makes-data,trace,seed=7,dirty-rate=1,dma-rate=0,\
@@ -30,8 +30,8 @@ fn faults_come_back() {
         }
     }
     let overall = "any@2+:ENOSPC:7".parse::<Fault>().unwrap();
-    assert_eq!(overall.at, At { kind: None, from: 2, onward: true, within: None });
-    for text in ["read@1/stop-copy:EIO", "any@2+/pre-copy:delay:5us"] {
+    assert_eq!(overall.at, At { kind: None, which: Which::From(2), within: None });
+    for text in ["read@1/stop-copy:EIO", "any@2+/pre-copy:delay:5us", "write@last:EIO", "write@last/resuming:flip"] {
         assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
     }
     assert_eq!(overall.effect, Effect::Fails { errno: Errno::ENOSPC, after: 7 });
@@ -68,6 +68,9 @@ fn what_is_wrong_is_named() {
         ("fault=raed@1:EIO", "'raed' is no call: any, state"),
         ("fault=read@0:EIO", "'0' is no number of a call"),
         ("fault=read@x:EIO", "'x' is no number of a call"),
+        ("fault=write@last+:EIO", "'last+' is no number of a call"),
+        ("fault=read@last:EIO", "'last' goes with write only"),
+        ("fault=any@last:EIO", "'last' goes with write only"),
         ("fault=read@1:EWHAT", "'EWHAT' is no effect"),
         ("fault=read@1:errno 7", "'errno 7' is no effect"),
         ("fault=read@1:short:0", "'short:0' is no effect"),
@@ -117,6 +120,7 @@ fn seeded_plans_are_of_every_kind_and_fit() {
             assert!(plans.iter().any(has), "{kind}: {effect}");
         }
     }
-    let in_range = |fault: &Fault| (1..=10).contains(&fault.at.from) && fault.effect.fits(fault.at.kind.unwrap());
+    let in_range =
+        |fault: &Fault| matches!(fault.at.which, Which::Nth(1..=10)) && fault.effect.fits(fault.at.kind.unwrap());
     assert!(plans.iter().flat_map(FaultPlan::faults).all(in_range));
 }

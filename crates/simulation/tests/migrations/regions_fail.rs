@@ -1,7 +1,7 @@
 //! Devices with a migration region: every call of both ends with every fault that fits it, every access to either region
 //! with everything that may be wrong with it, links that fail, and wishes at every step.
 
-use vfio_migration_model::{At, CallKind, Effect, Fault as ModelFault};
+use vfio_migration_model::{At, CallKind, Effect, Fault as ModelFault, Which};
 use vfio_migration_protocol::report::Side;
 use vfio_migration_simulation::Scenario;
 
@@ -51,13 +51,13 @@ fn every_access(text: &str, side: Side) -> Vec<Scenario> {
     let clean = sweep::clean(text).scenario;
     let mut scenarios = Vec::new();
     for number in 1..=60 {
-        for onward in [false, true] {
+        for which in [Which::Nth(number), Which::From(number)] {
             for (place, effect) in effects.iter().enumerate() {
                 if effects[..place].contains(effect) || matches!(effect, Effect::Delay(_) | Effect::LostPage) {
                     continue;
                 }
                 let mut scenario = clean.clone();
-                let at = At { kind: None, from: number, onward, within: None };
+                let at = At { kind: None, which, within: None };
                 let faults = match side {
                     Side::Save => &mut scenario.source_model,
                     Side::Restore => &mut scenario.destination_model,
