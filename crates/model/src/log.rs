@@ -103,6 +103,16 @@ impl SharedLog {
     }
 }
 
+/// The first page that is set, from one on and before another. It looks no further: the memory may be large.
+fn first_in(pages: &Bitmap, from: u64, end: u64) -> Option<u64> {
+    let word = |page: u64| usize::try_from(page).ok().map(|word| word.min(pages.words().len()));
+    let words = pages.words().get(word(from / 64)?..word(end.div_ceil(64))?)?;
+    if words.iter().all(|word| *word == 0) {
+        return None;
+    }
+    pages.next(from).filter(|page| *page < end)
+}
+
 #[derive(Debug)]
 pub(crate) struct Log {
     memory: IovaRange,
@@ -181,11 +191,9 @@ impl Log {
         if lose {
             self.lose(at);
         }
-        while let Some(page) = self.dirty.next(at) {
+        let beyond = end.saturating_sub(self.memory.iova).div_ceil(PAGE_SIZE);
+        while let Some(page) = first_in(&self.dirty, at, beyond) {
             let iova = self.memory.iova + page * PAGE_SIZE;
-            if iova >= end {
-                break;
-            }
             // A page that lies only partly in the range belongs to the range's first page.
             into.set(iova.saturating_sub(range.iova) / self.page_size);
             if !keep {

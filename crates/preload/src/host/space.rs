@@ -179,8 +179,9 @@ fn inside(mappings: &BTreeMap<u64, Mapping>, range: IovaRange) -> Result<Vec<Iov
 pub(super) struct View(RwLock<Option<Arc<Space>>>);
 
 impl View {
-    /// How far devices see: their addresses have 32 bits.
-    pub(super) const REACH: IovaRange = IovaRange { iova: 0, length: 1 << 32 };
+    /// How far devices see: their addresses have 36 bits, so that there is memory above what 32 bits reach, and a log of all
+    /// of it is small.
+    pub(super) const REACH: IovaRange = IovaRange { iova: 0, length: 1 << 36 };
 
     /// Attaches the device to a space, or to none.
     pub(super) fn attach(&self, space: Option<Arc<Space>>) {
