@@ -165,6 +165,34 @@ fn address_spaces_follow_the_kernels_rules() {
 }
 
 #[test]
+fn options_are_kept_and_change_nothing() {
+    let tester = Tester::new(&[DEVICE]);
+    let iommufd = tester.open(Node::Iommufd).expect("it can be opened");
+    let option = |which: u32, op: u32, object: u32, value: u64| {
+        let mut words = [pair(24, which), pair(op, object), value];
+        tester.ioctl(iommufd, IOMMU_OPTION, address(&mut words)).map(|_| words[2])
+    };
+    let (accounting, large, set, get) = (IOMMU_OPTION_RLIMIT_MODE, IOMMU_OPTION_HUGE_PAGES, 0, 1);
+    assert_eq!(option(accounting, get, 0, 7), Ok(0));
+    assert_eq!((option(accounting, set, 0, 1), option(accounting, get, 0, 7)), (Ok(1), Ok(1)));
+    assert_eq!(
+        (option(accounting, set, 0, 2), option(accounting, set, 1, 0)),
+        (Err(Errno::EINVAL), Err(Errno::EOPNOTSUPP))
+    );
+    assert_eq!((option(9, get, 0, 0), option(accounting, 2, 0, 0)), (Err(Errno::EOPNOTSUPP), Err(Errno::EOPNOTSUPP)));
+    assert_eq!(option(accounting, get | 1 << 16, 0, 0), Err(Errno::EOPNOTSUPP), "reserved bits");
+    let space = new_space(&tester, iommufd);
+    assert_eq!(option(accounting, set, 0, 0), Err(Errno::EBUSY), "too late");
+    assert_eq!((option(large, get, space, 7), option(large, get, space + 1, 7)), (Ok(1), Err(Errno::ENOENT)));
+    assert_eq!((option(large, set, space, 0), option(large, get, space, 7)), (Ok(0), Ok(0)));
+    assert_eq!((option(large, set, space, 1), option(large, set, space, 2)), (Ok(1), Err(Errno::EINVAL)));
+    let device = tester.open(Node::Cdev(place(0))).expect("it is free");
+    assert_eq!(tester.ask(device, VFIO_DEVICE_BIND_IOMMUFD, &mut [16, 0, iommufd.cast_unsigned(), 0]), Ok(0));
+    attach(&tester, device, space).expect("it gets a page table");
+    assert_eq!(option(large, set, space, 0), Err(Errno::EINVAL), "a page table may hold large pages already");
+}
+
+#[test]
 fn files_are_mapped_without_the_programs_memory() {
     let tester = Tester::new(&[DEVICE]);
     let (iommufd, device, _) = bound(&tester);

@@ -1,8 +1,10 @@
 //! iommufds: address spaces (IOAS) and page tables (HWPT) with dirty tracking.
 
+mod mapping;
+mod option;
+
 use core::mem::offset_of;
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vfio_migration_model::PAGE_SIZE;
@@ -11,9 +13,7 @@ use vfio_migration_uapi::layout::{
     Destroy, HwInfo, HwptAlloc, HwptGetDirtyBitmap, HwptSetDirtyTracking, IOMMU_DESTROY, IOMMU_GET_HW_INFO,
     IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, IOMMU_HWPT_DIRTY_TRACKING_ENABLE,
     IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_IOAS_ALLOC,
-    IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_MAP_FILE, IOMMU_IOAS_MAP_FIXED_IOVA, IOMMU_IOAS_MAP_READABLE,
-    IOMMU_IOAS_MAP_WRITEABLE, IOMMU_IOAS_UNMAP, IoasAlloc, IoasIovaRange, IoasIovaRanges, IoasMap, IoasMapFile,
-    IoasUnmap,
+    IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_MAP, IOMMU_IOAS_MAP_FILE, IOMMU_IOAS_UNMAP, IOMMU_OPTION, IoasAlloc,
 };
 
 use super::container::{collect, start, start_all, stop, stop_all};
@@ -22,13 +22,12 @@ use super::dirty::{self, Question};
 use super::handle::Unknown;
 use super::memory;
 use super::program::Program;
-use super::space::{Backing, LAST_ADDRESS, Rights, Space};
+use super::space::Space;
 use super::structure::Structure;
 
 /// `IOMMU_IOAS_CHANGE_PROCESS`, of Linux 6.14: memory of the program is accounted to another process from now on.
 const CHANGE_PROCESS: u32 = 0x3b92;
-/// `EMSGSIZE`: there is more than the program has room for.
-const NO_ROOM: Errno = Errno::from_linux(90);
+
 /// An iommufd.
 #[derive(Debug, Default)]
 pub(super) struct Iommufd(Mutex<Inside>);
@@ -37,6 +36,9 @@ pub(super) struct Iommufd(Mutex<Inside>);
 struct Inside {
     last: u32,
     objects: BTreeMap<u32, Object>,
+    accounting: option::Accounting,
+    /// The address spaces that may have no large pages.
+    small_pages: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Iommufd {
     pub(super) fn ioctl(&self, request: u32, argument: u64, program: &dyn Program) -> Result<i32, Unknown> {
         // Before anything is locked: the program may be in the middle of closing something of ours.
         let file = match request {
-            IOMMU_IOAS_MAP_FILE => Some(mapped_file(argument, program)?),
+            IOMMU_IOAS_MAP_FILE => Some(mapping::mapped_file(argument, program)?),
             _ => None,
         };
         let mut inside = self.inside();
@@ -101,6 +103,7 @@ impl Iommufd {
             IOMMU_GET_HW_INFO => inside.hardware(argument)?,
             IOMMU_HWPT_SET_DIRTY_TRACKING => inside.set_tracking(argument)?,
             IOMMU_HWPT_GET_DIRTY_BITMAP => inside.dirty_bitmap(argument)?,
+            IOMMU_OPTION => inside.option(argument)?,
             CHANGE_PROCESS => inside.change_process(argument)?,
             _ => return Err(Unknown::Request),
         })
@@ -208,77 +211,6 @@ impl Inside {
         alloc.store().map(|()| 0)
     }
 
-    fn addresses(&self, argument: u64) -> Result<i32, Errno> {
-        const SIZE: usize = size_of::<IoasIovaRanges>();
-        let mut ranges = Structure::exact(argument, SIZE, SIZE)?;
-        self.space(ranges.u32(offset_of!(IoasIovaRanges, ioas_id)))?;
-        let room = ranges.u32(offset_of!(IoasIovaRanges, num_iovas));
-        ranges.set_u32(offset_of!(IoasIovaRanges, num_iovas), 1);
-        ranges.set_u64(offset_of!(IoasIovaRanges, out_iova_alignment), PAGE_SIZE);
-        if room > 0 {
-            let mut range = [0; size_of::<IoasIovaRange>()];
-            range[offset_of!(IoasIovaRange, last)..].copy_from_slice(&LAST_ADDRESS.to_ne_bytes());
-            memory::store(ranges.u64(offset_of!(IoasIovaRanges, allowed_iovas)), &range)?;
-        }
-        ranges.store()?;
-        if room > 0 { Ok(0) } else { Err(NO_ROOM) }
-    }
-
-    fn map(&self, argument: u64) -> Result<i32, Errno> {
-        const SIZE: usize = size_of::<IoasMap>();
-        let mut map = Structure::exact(argument, SIZE, SIZE)?;
-        let address = map.u64(offset_of!(IoasMap, user_va));
-        if !address.is_multiple_of(PAGE_SIZE) {
-            return Err(Errno::EINVAL);
-        }
-        let space = self.space(map.u32(offset_of!(IoasMap, ioas_id)))?;
-        let asked = Asked {
-            flags: map.u32(offset_of!(IoasMap, flags)),
-            length: map.u64(offset_of!(IoasMap, length)),
-            iova: map.u64(offset_of!(IoasMap, iova)),
-        };
-        map.set_u64(offset_of!(IoasMap, iova), asked.map_in(space, Backing::Program(address))?);
-        map.store().map(|()| 0)
-    }
-
-    fn map_file(&self, argument: u64, file: File) -> Result<i32, Errno> {
-        const SIZE: usize = size_of::<IoasMapFile>();
-        let mut map = Structure::exact(argument, SIZE, SIZE)?;
-        let start = map.u64(offset_of!(IoasMapFile, start));
-        let space = self.space(map.u32(offset_of!(IoasMapFile, ioas_id)))?;
-        let asked = Asked {
-            flags: map.u32(offset_of!(IoasMapFile, flags)),
-            length: map.u64(offset_of!(IoasMapFile, length)),
-            iova: map.u64(offset_of!(IoasMapFile, iova)),
-        };
-        let end = start.checked_add(asked.length).ok_or(Errno::EOVERFLOW)?;
-        let size = file.metadata().map_err(|_| Errno::EBADF)?.len();
-        if !start.is_multiple_of(PAGE_SIZE) || end > size.next_multiple_of(PAGE_SIZE) {
-            return Err(Errno::EINVAL);
-        }
-        map.set_u64(offset_of!(IoasMapFile, iova), asked.map_in(space, Backing::File(Arc::new(file), start))?);
-        map.store().map(|()| 0)
-    }
-
-    fn unmap(&self, argument: u64) -> Result<i32, Errno> {
-        const SIZE: usize = size_of::<IoasUnmap>();
-        let mut unmap = Structure::exact(argument, SIZE, SIZE)?;
-        let space = self.space(unmap.u32(offset_of!(IoasUnmap, ioas_id)))?;
-        let range = IovaRange {
-            iova: unmap.u64(offset_of!(IoasUnmap, iova)),
-            length: unmap.u64(offset_of!(IoasUnmap, length)),
-        };
-        let all = range.iova == 0 && range.length == u64::MAX;
-        let unmapped = match space.unmap(range) {
-            Ok(0) if !all => return Err(Errno::ENOENT),
-            Ok(bytes) => bytes,
-            // A mapping that is cut is one that was not mapped like this.
-            Err(_) => return Err(Errno::ENOENT),
-        };
-        unmap.set_u64(offset_of!(IoasUnmap, length), unmapped);
-        unmap.store().map(|()| 0)
-    }
-
     fn new_table(&mut self, argument: u64) -> Result<i32, Errno> {
         // Kernels before fault queues know the first 40 bytes.
         let mut alloc = Structure::exact(argument, offset_of!(HwptAlloc, fault_id), size_of::<HwptAlloc>())?;
@@ -382,42 +314,5 @@ impl Inside {
             _ => true,
         });
         if files_only { Ok(0) } else { Err(Errno::EINVAL) }
-    }
-}
-
-/// The file that is to be mapped.
-fn mapped_file(argument: u64, program: &dyn Program) -> Result<File, Errno> {
-    const SIZE: usize = size_of::<IoasMapFile>();
-    let map = Structure::exact(argument, SIZE, SIZE)?;
-    program.duplicate(map.i32(offset_of!(IoasMapFile, fd))).map(File::from)
-}
-
-/// What a mapping is to be.
-struct Asked {
-    flags: u32,
-    length: u64,
-    iova: u64,
-}
-
-impl Asked {
-    /// Maps it, and returns where.
-    fn map_in(&self, space: &Space, backing: Backing) -> Result<u64, Errno> {
-        let known = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
-        let rights = Rights {
-            read: self.flags & IOMMU_IOAS_MAP_READABLE != 0,
-            write: self.flags & IOMMU_IOAS_MAP_WRITEABLE != 0,
-        };
-        if self.flags & !known != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        if !rights.read && !rights.write {
-            return Err(Errno::EINVAL);
-        }
-        let iova = match self.flags & IOMMU_IOAS_MAP_FIXED_IOVA {
-            0 => space.hole(self.length).ok_or(Errno::ENOSPC)?,
-            _ => self.iova,
-        };
-        space.map(IovaRange { iova, length: self.length }, backing, rights)?;
-        Ok(iova)
     }
 }

@@ -52,6 +52,12 @@ impl Structure {
         u32::from_ne_bytes(bytes.unwrap_or_default())
     }
 
+    /// A number; 0 beyond what the program passed.
+    pub(super) fn u16(&self, offset: usize) -> u16 {
+        let bytes = self.bytes.get(offset..offset + 2).and_then(|bytes| bytes.try_into().ok());
+        u16::from_ne_bytes(bytes.unwrap_or_default())
+    }
+
     /// A number with a sign; 0 beyond what the program passed.
     pub(super) fn i32(&self, offset: usize) -> i32 {
         self.u32(offset).cast_signed()

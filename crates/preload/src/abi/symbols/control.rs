@@ -15,8 +15,8 @@ const KIND: c_ulong = 0xff00;
 const VFIO: c_ulong = 0x3b00;
 
 /// Requests that leave what was opened as it was: `VFIO_GET_API_VERSION`, `VFIO_CHECK_EXTENSION`,
-/// `VFIO_GROUP_GET_STATUS`.
-const QUESTIONS: [u32; 3] = [0x3b64, 0x3b65, 0x3b67];
+/// `VFIO_GROUP_GET_STATUS`, and `IOMMU_OPTION`, which libvirt asks of an iommufd before it hands it on.
+const QUESTIONS: [u32; 4] = [0x3b64, 0x3b65, 0x3b67, 0x3b87];
 
 /// How often it is said that a request went to the kernel.
 const WARNINGS: u32 = 8;
