@@ -6,7 +6,7 @@ use core::mem::transmute_copy;
 use core::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{DIR, iovec, nfds_t, off64_t, pollfd, sigset_t, size_t, ssize_t, stat64, statx, timespec};
+use libc::{DIR, fd_set, iovec, nfds_t, off64_t, pollfd, sigset_t, size_t, ssize_t, stat64, statx, timespec, timeval};
 
 /// A function of libc's, found when it is first called.
 pub(super) struct Real<F> {
@@ -83,5 +83,7 @@ real! {
     STATX = c"statx": (c_int, *const c_char, c_int, c_uint, *mut statx) -> c_int;
     FACCESSAT = c"faccessat": (c_int, *const c_char, c_int, c_int) -> c_int;
     POLL = c"poll": (*mut pollfd, nfds_t, c_int) -> c_int;
+    SELECT = c"select": (c_int, *mut fd_set, *mut fd_set, *mut fd_set, *mut timeval) -> c_int;
+    PSELECT = c"pselect": (c_int, *mut fd_set, *mut fd_set, *mut fd_set, *const timespec, *const sigset_t) -> c_int;
     PPOLL = c"ppoll": (*mut pollfd, nfds_t, *const timespec, *const sigset_t) -> c_int;
 }

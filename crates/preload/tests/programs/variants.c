@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -271,6 +272,52 @@ static void polls(int device)
     close(pipes[1]);
 }
 
+static void selects(int device)
+{
+    fd_set reading, writing, exceptional;
+    int pipes[2];
+    CHECK(pipe(pipes) == 0);
+    const char *plain[] = { "select", "__select" };
+    for (size_t i = 0; i < 4; i++) {
+        int (*timed)(int, fd_set *, fd_set *, fd_set *, struct timeval *) = find(plain[i % 2]);
+        int (*masked)(int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *) = find("pselect");
+        int count = 1 + (device > pipes[0] ? device : pipes[0]);
+        FD_ZERO(&reading);
+        FD_ZERO(&writing);
+        FD_ZERO(&exceptional);
+        FD_SET(device, &reading);
+        FD_SET(device, &exceptional);
+        FD_SET(pipes[0], &reading);
+        if (i % 2)
+            FD_SET(device, &writing);
+        int expected = i % 2 ? 2 : 1;
+        // Without a time: it would wait for ever for the pipe.
+        CHECK((i < 2 ? timed(count, &reading, &writing, &exceptional, NULL)
+                     : masked(count, &reading, &writing, &exceptional, NULL, NULL)) == expected);
+        CHECK(FD_ISSET(device, &reading) && !FD_ISSET(pipes[0], &reading) && !FD_ISSET(device, &exceptional));
+        CHECK(!!FD_ISSET(device, &writing) == (i % 2 == 1));
+        // Only what is exceptional: a device never is.
+        struct timeval soon = { 0, 1000 };
+        struct timespec now = { 0, 0 };
+        FD_ZERO(&reading);
+        FD_ZERO(&writing);
+        FD_SET(device, &exceptional);
+        CHECK((i < 2 ? timed(count, &reading, &writing, &exceptional, &soon)
+                     : masked(count, &reading, &writing, &exceptional, &now, NULL)) == 0);
+        CHECK(!FD_ISSET(device, &exceptional));
+        // What cannot be waited for at all leaves the sets as they were.
+        int closed = dup(pipes[0]);
+        CHECK(close(closed) == 0);
+        count = count > closed ? count : closed + 1;
+        FD_SET(closed, &reading);
+        FD_SET(device, &reading);
+        CHECK((i < 2 ? timed(count, &reading, NULL, NULL, NULL) : masked(count, &reading, NULL, NULL, NULL, NULL)) == -1);
+        CHECK(errno == EBADF && FD_ISSET(device, &reading) && FD_ISSET(closed, &reading));
+    }
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 static void maps(int device)
 {
     struct vfio_region_info info = { .argsz = sizeof(info), .index = VFIO_PCI_BAR2_REGION_INDEX };
@@ -453,6 +500,7 @@ int main(void)
     CHECK(expected[0] != 0 && (expected[0] != 0xff || expected[1] != 0xff));
     duplicates(device, info.offset, expected);
     polls(device);
+    selects(device);
     transfers(device, info.offset, expected);
     maps(device);
     numbered(device, info.offset, expected);

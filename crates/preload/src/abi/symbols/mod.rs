@@ -13,15 +13,27 @@ mod map;
 mod numbered;
 mod open;
 mod poll;
+mod select;
 mod status;
 mod transfer;
 
 /// The names of all of ours.
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
-    [open::ALL, transfer::ALL, control::ALL, map::ALL, close::ALL, status::ALL, poll::ALL, numbered::ALL, links::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        open::ALL,
+        transfer::ALL,
+        control::ALL,
+        map::ALL,
+        close::ALL,
+        status::ALL,
+        poll::ALL,
+        select::ALL,
+        numbered::ALL,
+        links::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// Defines functions that programs call instead of libc's, each under one or more names, and the list of them.

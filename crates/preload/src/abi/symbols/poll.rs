@@ -1,4 +1,4 @@
-//! Waiting for fds: no call on a node ever waits, so that nodes are always ready.
+//! Waiting for a list of fds: no call on a node ever waits, so that nodes are always ready.
 
 use core::ffi::c_int;
 use core::slice;
