@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { cache } from '../cache.mjs'
-import { present as presentTo } from './devices.mjs'
+import { present as presentTo, send } from './devices.mjs'
 import { assertGolden } from './golden.mjs'
 import { Trace } from './trace.mjs'
 import { Vm } from './vm.mjs'
@@ -43,10 +43,14 @@ export class Bed {
   async start(name, { devices, ...wanted } = {}) {
     const trace = this.file(`${name}.trace`)
     const present = devices && presentTo(this.generation, this.file(`${name}.sysfs`), { trace, ...devices })
-    const vm = await Vm.start({ generation: this.generation, folder: this.folder, name, ...wanted, devices: present })
+    const monitor = this.file(`${name}.monitor`)
+    const more = present?.sent ? { args: ['-qmp', `unix:${monitor},server=on,wait=off`] } : {}
+    const shared = { generation: this.generation, folder: this.folder }
+    const vm = await Vm.start({ ...shared, name, ...wanted, ...more, devices: present })
     vm.trace = new Trace(trace)
     vm.devices = present?.count ?? 0
     this.#machines.push(vm)
+    if (present?.sent) send(present, monitor)
     return vm
   }
 

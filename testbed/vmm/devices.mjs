@@ -1,7 +1,8 @@
 // The software devices of a machine: how the preload is told what they are, and QEMU where to find them.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setup } from '../../scripts/setup.mjs'
-import { root } from '../cache.mjs'
+import { digest, folder, root, run, testbed } from '../cache.mjs'
 
 /** The library that answers for the devices, built if it is not up to date. */
 const preload = () => {
@@ -31,7 +32,9 @@ export const settle = (defaults, ...settings) => {
  * @property {string} [trace] the file for the trace
  * @property {boolean} [blind] dirty tracking says nothing
  * @property {boolean} [cdev] opened by its character device, with an iommufd
- * @property {boolean} [passed] with `cdev`: who starts QEMU opens them, and QEMU gets their descriptors, as from libvirt
+ * @property {boolean} [byAddress] found by its address on the bus, as a device of the host
+ * @property {'inherited' | 'sent'} [passed] with `cdev`: somebody else opens them, and QEMU gets their descriptors: it is started
+ *   with them, or they are sent to its monitor when it is there
  * @property {Record<string, string>} [properties] more of QEMU's, for each device
  */
 
@@ -43,17 +46,25 @@ export const settle = (defaults, ...settings) => {
  * @param {Devices} devices
  */
 export const present = (generation, folder, { settings, each = [''], properties = {}, ...how }) => {
-  const { trace, blind, cdev, passed } = how
+  const { trace, blind, cdev, passed, byAddress } = how
   const addresses = each.map((more) => settle(always, settings, more))
   const migration = generation === '7.2' ? { 'x-enable-migration': 'on' } : { 'enable-migration': 'on' }
   const all = { ...migration, ...(cdev ? { iommufd: 'iommufd0' } : {}), ...properties }
-  const device = (index) => {
-    const where = passed ? { fd: firstPassed + 1 + index } : { sysfsdev: `${folder}/0000:00:0${index + 1}.0` }
-    const own = { id: `device${index}`, addr: `0x${5 + index}`, ...where, ...all }
-    return ['-device', ['vfio-pci', ...Object.entries(own).map(([name, value]) => `${name}=${value}`)].join(',')]
+  const where = (index) => {
+    if (passed === 'sent') return { fd: `device${index}` }
+    if (passed) return { fd: firstPassed + 1 + index }
+    const place = `0000:00:0${index + 1}.0`
+    return byAddress ? { host: place } : { sysfsdev: `${folder}/${place}` }
   }
-  const iommufd = `iommufd,id=iommufd0${passed ? `,fd=${firstPassed}` : ''}`
+  const device = (index) => ({ id: `device${index}`, addr: `0x${5 + index}`, ...where(index), ...all })
+  const arg = (driver, own) => [driver, ...Object.entries(own).map(([name, value]) => `${name}=${value}`)].join(',')
+  const iommufd = {
+    id: 'iommufd0',
+    ...(passed === 'sent' && { fd: 'iommufd' }),
+    ...(passed === 'inherited' && { fd: firstPassed }),
+  }
   const library = preload()
+  const devices = addresses.map((_, index) => device(index))
   return {
     preload: library,
     count: addresses.length,
@@ -63,9 +74,54 @@ export const present = (generation, folder, { settings, each = [''], properties 
       ...(trace ? { VFIO_MIGRATION_PRELOAD_TRACE: trace } : {}),
       ...(blind ? { VFIO_MIGRATION_PRELOAD_BLIND: '1' } : {}),
     },
-    launcher: passed ? opening(library, addresses.length) : [],
-    args: [...(cdev ? ['-object', iommufd] : []), ...addresses.flatMap((_, index) => device(index))],
+    launcher: passed === 'inherited' ? opening(library, addresses.length) : [],
+    args:
+      passed === 'sent'
+        ? []
+        : [
+            ...(cdev ? ['-object', arg('iommufd', iommufd)] : []),
+            ...devices.flatMap((own) => ['-device', arg('vfio-pci', own)]),
+          ],
+    sent: passed === 'sent' && { iommufd, devices },
   }
+}
+
+/** Where somebody else opens what a machine with such devices needs, in the order of their numbers. */
+const nodes = (count) => [
+  '/dev/iommu',
+  ...Array.from({ length: count }, (_, index) => `/dev/vfio/devices/vfio${7000 + index}`),
+]
+
+/**
+ * Opens the iommufd and the devices, sends their descriptors to the monitor at a socket, and adds the devices there, all in a
+ * process of its own: as a manager of machines does.
+ *
+ * @param {ReturnType<typeof present>} presented
+ * @param {string} socket
+ */
+export const send = ({ preload: library, env, sent: { iommufd, devices } }, socket) => {
+  const names = ['iommufd', ...devices.map((_, index) => `device${index}`)]
+  const command = (execute, args) => JSON.stringify({ execute, arguments: args })
+  run(
+    manager(),
+    [
+      socket,
+      ...nodes(devices.length).map((path, index) => `${names[index]}=${path}`),
+      '--',
+      command('object-add', { 'qom-type': 'iommufd', ...iommufd }),
+      ...devices.map((own) => command('device_add', { driver: 'vfio-pci', ...own })),
+    ],
+    { env: { ...process.env, ...env, LD_PRELOAD: library } },
+  )
+}
+
+/** The program that sends descriptors, compiled when it is needed. */
+const manager = () => {
+  const source = join(testbed, 'vmm/manager.c')
+  const made = folder(`manager-${digest(readFileSync(source))}`, (half) => {
+    run('cc', ['-O1', '-Wall', '-Werror', '-o', join(half, 'manager'), source])
+  })
+  return join(made, 'manager')
 }
 
 /** The number of the iommufd that QEMU is started with; the devices' follow. */
@@ -76,8 +132,7 @@ const firstPassed = 8
  * QEMU, which is not preloaded into twice.
  */
 const opening = (library, count) => {
-  const nodes = Array.from({ length: count }, (_, index) => `/dev/vfio/devices/vfio${7000 + index}`)
-  const opened = ['/dev/iommu', ...nodes].map((path, index) => `${firstPassed + index}<>${path}`)
+  const opened = nodes(count).map((path, index) => `${firstPassed + index}<>${path}`)
   const script = `exec ${opened.join(' ')}; exec env -u LD_PRELOAD "$@"`
   return ['env', `LD_PRELOAD=${library}`, 'bash', '-c', script, 'bash']
 }

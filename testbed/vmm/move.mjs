@@ -19,14 +19,17 @@ export const done = { status: 'completed', why: undefined }
  *
  * @param {import('./bed.mjs').Bed} bed
  * @param {import('./devices.mjs').Devices} devices at both ends
- * @param {{ paused?: boolean, asleep?: boolean, capabilities?: string[] }} [how] whether the guest stays paused at the
- *   destination, and whether it was paused at the source before
+ * @param {{ paused?: boolean, asleep?: boolean, capabilities?: string[], ability?: import('./guest.mjs').Ability,
+ *   machine?: string }} [how] whether the guest stays paused at the destination, and whether it was paused at the source before
  */
-export const pair = async (bed, devices, { paused = false, asleep = false, capabilities = [] } = {}) => {
-  const source = await bed.start('source', { devices })
+export const pair = async (bed, devices, { paused = false, asleep = false, capabilities = [], ...both } = {}) => {
+  // Devices that come to a machine are there before its firmware looks for them.
+  const late = devices.passed === 'sent'
+  const source = await bed.start('source', { devices, paused: late, ...both })
+  if (late) await source.execute('cont')
   await source.booted(source.devices)
   if (asleep) await source.execute('stop')
-  const target = await bed.start('target', { devices, incoming: true, paused })
+  const target = await bed.start('target', { devices, incoming: true, paused, ...both })
   assert.deepEqual(await bed.move(source, target, { capabilities }), done)
   return [source, target]
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { emulator } from '../emulators.mjs'
 import { Monitor } from '../monitor.mjs'
-import { bootDisk, known, memory, readKnown } from './guest.mjs'
+import { bootDisk, high, known, memory, readKnown } from './guest.mjs'
 
 /** How long anything may take, in milliseconds: a watchdog only. */
 const patience = 60_000
@@ -18,6 +18,15 @@ const ram = [
   [0, 0xa_0000],
   [0x10_0000, (memory - 1) * 0x10_0000],
 ]
+
+/** What lies above 4 GiB, of a guest that has something there. */
+const ramAbove = [high, memory * 0x10_0000]
+
+/** The machine, and how much memory it has, in MiB: half of it above 4 GiB, or none. */
+const hardware = (machine, isHigh) => {
+  const low = isHigh ? `,max-ram-below-4g=${memory}M` : ''
+  return ['-M', `${machine}${low}`, '-m', `${isHigh ? 2 * memory : memory}`]
+}
 
 /** Waits until `ask()` gives something, and gives it. */
 export const until = async (what, ask) => {
@@ -32,6 +41,7 @@ export class Vm {
   #child
   #monitor
   #folder
+  #isHigh
   /** How many devices it has, and what was done to them. */
   devices = 0
   trace
@@ -46,6 +56,8 @@ export class Vm {
    * @param {ReturnType<import('./devices.mjs').present>} [wanted.devices] none without it
    * @param {boolean} [wanted.paused] the guest does not run, not even when it has come here
    * @param {boolean} [wanted.incoming] a guest is going to come here
+   * @param {import('./guest.mjs').Ability} [wanted.ability] what the guest can do besides
+   * @param {string} [wanted.machine] of QEMU, q35 without it
    * @param {string[]} [wanted.args] more of QEMU's
    */
   static async start(wanted) {
@@ -59,15 +71,18 @@ export class Vm {
     return vm
   }
 
-  constructor({ generation, name, folder, devices, paused = false, incoming = false, args = [] }) {
+  constructor({ generation, name, folder, devices, ability, machine = 'q35', ...how }) {
+    const { paused = false, incoming = false, args = [] } = how
     const { command, env } = emulator(generation, { preload: devices?.preload })
     this.name = name
     this.#folder = folder
-    const boot = `driver=raw,node-name=boot,read-only=on,file.driver=file,file.filename=${bootDisk()}`
+    this.#isHigh = ability === 'high'
+    const boot = `driver=raw,node-name=boot,read-only=on,file.driver=file,file.filename=${bootDisk(ability)}`
     const [program, ...all] = [
       ...(devices?.launcher ?? []),
       ...command,
-      ...['-M', 'q35', '-accel', 'tcg,tb-size=32', '-m', `${memory}`],
+      ...hardware(machine, this.#isHigh),
+      ...['-accel', 'tcg,tb-size=32'],
       ...['-no-user-config', '-nodefaults', '-display', 'none', '-qmp', 'stdio'],
       ...['-debugcon', `file:${this.#file('port')}`],
       ...['-blockdev', boot, '-device', 'virtio-blk-pci,drive=boot,addr=0x2'],
@@ -120,8 +135,11 @@ export class Vm {
   async guest() {
     const words = await this.say(`xp /${known.length / 4}wx ${known.at}`)
     const values = [...words.matchAll(/0x([0-9a-f]{8})/g)].map((match) => Number.parseInt(match[1], 16))
-    const [, round] = /EBP=([0-9a-f]{8})/.exec(await this.say('info registers'))
-    return readKnown(Number.parseInt(round, 16), values)
+    const registers = await this.say('info registers')
+    const [rounds, interrupts] = [/EBP=([0-9a-f]{8})/, /DR0=([0-9a-f]+)/].map((one) =>
+      Number.parseInt(one.exec(registers)[1], 16),
+    )
+    return readKnown({ rounds, interrupts }, values)
   }
 
   /** Waits until the guest has used its devices so many times more. */
@@ -143,7 +161,7 @@ export class Vm {
   /** The guest's memory, in the pieces that it has: where one begins, and its bytes. */
   async memoryBytes() {
     const pieces = []
-    for (const [from, size] of ram) {
+    for (const [from, size] of this.#isHigh ? [...ram, ramAbove] : ram) {
       const filename = this.#file('memory')
       await this.execute('pmemsave', { val: from, size, filename })
       pieces.push({ from, bytes: readFileSync(filename) })

@@ -64,6 +64,12 @@ export default {
       await judge([source, target])
     },
   },
+  'two-region-devices': {
+    what: 'two devices with a migration region move',
+    golden: true,
+    on: ['7.2'],
+    run: (bed) => live({ settings: able(bed), each: ['seed=1', 'seed=2'] })(bed),
+  },
   'stop-copy-only': {
     what: 'a device without optional states moves',
     golden: true,

@@ -28,7 +28,13 @@ export default {
   'cdev-passed': {
     what: 'QEMU takes devices whose descriptors it was started with',
     on: ['11.1'],
-    run: compared({ settings: full, each: two, cdev: true, passed: true }),
+    run: compared({ settings: full, each: two, cdev: true, passed: 'inherited' }),
+  },
+  'cdev-sent': {
+    what: 'QEMU takes devices whose descriptors somebody else sends to its monitor',
+    on: fsm,
+    // Only this machine takes devices on its first bus when it is there already.
+    run: compared({ settings: full, each: two, cdev: true, passed: 'sent' }, { machine: 'pc' }),
   },
   'cdev-two-devices': {
     what: 'two such devices move together',
