@@ -11,12 +11,24 @@ const judged = (outcome) => ({ text: textOf(outcome), badness: badness(outcome) 
 
 const run = (id, row) => async (bed) => {
   setup(['packages', 'native', 'typescript'])
-  const found = { [bed.generation]: judged(await theirs(bed, row)), ours: judged(await ours(bed.folder, row)) }
+  const found = { [bed.generation]: judged(await theirs(bed, row)) }
+  if (row.ours !== undefined) found.ours = judged(await ours(bed.folder, row))
   if (bed.records) for (const [client, outcome] of Object.entries(found)) record(id, client, outcome)
   const known = recorded()[id]
-  for (const [client, outcome] of Object.entries(found)) assert.deepEqual(outcome, known?.[client], `${id}: ${client}`)
+  for (const [client, outcome] of Object.entries(found)) {
+    const all = known?.[client]
+    if (Array.isArray(all))
+      assert.ok(
+        all.some(({ text }) => text === outcome.text),
+        `${id}: ${client}: ${outcome.text}`,
+      )
+    else assert.deepEqual(outcome, all, `${id}: ${client}`)
+  }
+  if (found.ours === undefined) return
   assert.ok(found.ours.badness < 2, `ours: ${found.ours.text}`)
-  assert.ok(found.ours.badness <= found[bed.generation].badness, `ours: ${found.ours.text}, worse than QEMU's`)
+  // Of what chance decides nobody may count on the better.
+  const worst = Math.max(...[known[bed.generation]].flat().map(({ badness }) => badness))
+  assert.ok(found.ours.badness <= worst, `ours: ${found.ours.text}, worse than QEMU's`)
 }
 
 /** @type {Record<string, import('../test.mjs').Case>} */

@@ -77,6 +77,8 @@ rows.each(
   large,
 )
 rows.add('target', 'the first write', 'error state', 'write@1:error', large)
+// By then the source may have sent all that there is; a device that is slow to fail lets it be done before: else luck decides.
+rows.add('target', 'the last write', 'EIO after a second', 'write@last:delay:1s,write@last:EIO', large)
 // Over multifd QEMU writes what it read, and so five times.
 const multifd = { settings: 'dirty-tracking,size=4MiB', capabilities: ['multifd'] }
 rows.each(
@@ -88,8 +90,8 @@ rows.each(
   ],
   multifd,
 )
-// QEMU 10.0 says then that it completed, or hangs and answers nobody any more.
-rows.each('target', 'write', [['the last write, over multifd', '5']], { ...multifd, on: ['11.1'] })
+// QEMU 10.0 says then that it completed, or hangs at times.
+rows.each('target', 'write', [['the last write, over multifd', '5']], { ...multifd, chance: ['10.0'] })
 
 // QEMU 11.1 asks again and again in pre-copy.
 const again = (what, call, ours) =>
@@ -97,6 +99,26 @@ const again = (what, call, ours) =>
 again('the fifth question for the size in pre-copy', 'data-size', '1')
 again('the fifth question what pre-copy has left', 'pre-copy-info', '2/pre-copy')
 again('the fifth report of the log in pre-copy', 'tracker-report', '1/pre-copy')
+// Nobody knows which will be the last one: all from the fifth on are so.
+const everyLater = (what, call, ours) =>
+  rows.add('source', what, 'EIO', `${call}@5+/pre-copy:EIO`, { on: ['11.1'], ours: `${call}@${ours}:EIO` })
+everyLater('the size in pre-copy, from the fifth question to the last', 'data-size', '1+')
+everyLater('what pre-copy has left, from the fifth question to the last', 'pre-copy-info', '2+/pre-copy')
+everyLater('the log in pre-copy, from the fifth report to the last', 'tracker-report', '1+/pre-copy')
+
+// When the guest runs for the first time, which for us is no session yet.
+const boot = (to, at) => {
+  rows.add('source', `to ${to} when the guest begins`, 'EIO', `set-state@${at}:EIO`, { ours: undefined })
+  rows.add('source', `to ${to} when the guest begins`, 'error state', `set-state@${at}:error`, { ours: undefined })
+}
+boot('running-p2p', '1/running')
+boot('running', '1/running-p2p')
+
+// The way back from pre-copy, which a cancelled migration takes.
+const cancelled = { cancelled: true, saving: { downtimeBudgetMs: 0 } }
+rows.add('source', 'back to running, cancelled in pre-copy', 'EIO', 'set-state@1/pre-copy:EIO', cancelled)
+rows.add('source', 'back to running, cancelled in pre-copy', 'error state', 'set-state@1/pre-copy:error', cancelled)
+rows.add('source', 'the end of the log, cancelled in pre-copy', 'EIO', 'tracker-stop@1:EIO', cancelled)
 
 // The way back, after a read that failed.
 const broken = 'read@3/stop-copy:EIO'
@@ -127,5 +149,16 @@ rows.add('source', byCdev('the start of the log'), 'EIO', 'tracker-start@1:EIO',
 rows.add('source', byCdev('a report of the log in stop-copy'), 'EIO', 'tracker-report@1/stop-copy:EIO', cdev)
 rows.add('target', byCdev('to running'), 'EIO', 'set-state@1/running-p2p:EIO', cdev)
 rows.add('target', byCdev('the first write'), 'EIO', 'write@1:EIO', { ...cdev, ...large })
+
+// A device without a log of its own, whose pages iommufd tracks.
+const iommufd = { cdev: true, on: ['11.1'], settings: 'pre-copy,p2p', own: 'dirty-tracking' }
+const byIommufd = (what) => `${what} of iommufd`
+rows.add('source', byIommufd('the start of dirty tracking'), 'EIO', 'tracker-start@1:EIO', iommufd)
+rows.add('source', byIommufd('the first dirty bitmap'), 'EIO', 'tracker-report@1:EIO', iommufd)
+rows.add('source', byIommufd('a dirty bitmap in stop-copy'), 'EIO', 'tracker-report@1/stop-copy:EIO', iommufd)
+rows.add('source', byIommufd('the end of dirty tracking, cancelled in pre-copy'), 'EIO', 'tracker-stop@1:EIO', {
+  ...iommufd,
+  ...cancelled,
+})
 
 export const fsmRows = rows.all

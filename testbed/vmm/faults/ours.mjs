@@ -20,7 +20,16 @@ const maxPreCopyMs = 2000
  * @returns {Promise<import('./outcome.mjs').Outcome>}
  */
 export const ours = async (folder, row) => {
-  const { side, ours: faults, settings, devices: count = 1, saving: more } = row
+  const {
+    side,
+    ours: faults,
+    settings,
+    own: ownly,
+    devices: count = 1,
+    saving: ofSave,
+    restoring: ofRestore,
+    cancelled,
+  } = row
   const { restore, save } = await load('index.js')
   const { GuestMemory, openModel } = await load('model.js')
   const open = async (end) => {
@@ -28,7 +37,7 @@ export const ours = async (folder, row) => {
     const opened = []
     for (const [index, own] of eachOf(row, side === end ? faults : '').entries()) {
       // Each writes to a part of the memory that is its own.
-      const address = settle(['size=64KiB'], settings, count > 1 && `lane=${index}/${count}`, own)
+      const address = settle(['size=64KiB'], settings, ownly, count > 1 && `lane=${index}/${count}`, own)
       const options = { memory, id: `device${index}`, experimentalRegion: { dialect: 'qemu' } }
       opened.push(await openModel(address, options))
     }
@@ -42,7 +51,8 @@ export const ours = async (folder, row) => {
   }
   await run(source, true)()
   const hooks = { pause: run(source, false), unpause: run(source, true) }
-  const saving = await save(source.devices, { memory: source.memory, maxPreCopyMs, ...more, ...hooks })
+  const saving = await save(source.devices, { memory: source.memory, maxPreCopyMs, ...ofSave, ...hooks })
+  if (cancelled) cancelInPreCopy(saving)
   // The last moment before the device at the destination may write to memory.
   const configure = async () => {
     for (const model of source.models) {
@@ -50,7 +60,8 @@ export const ours = async (folder, row) => {
       target.expected.push(await model.proof())
     }
   }
-  const restoring = await restore(target.devices, { memory: target.memory, configure, takeOver: run(target, true) })
+  const hooksThere = { configure, takeOver: run(target, true) }
+  const restoring = await restore(target.devices, { memory: target.memory, ...ofRestore, ...hooksThere })
   const place = `unix:${join(folder, 'ours.socket')}`
   const sessions = [
     [restoring, restoring.receiveFrom(place)],
@@ -70,6 +81,11 @@ export const ours = async (folder, row) => {
   return outcome
 }
 
+/** Cancels a session as soon as a device of it is in pre-copy. */
+const cancelInPreCopy = async (session) => {
+  for await (const { type, to } of session.events()) if (type === 'state' && to === 'pre-copy') return session.cancel()
+}
+
 /** How a session ended, or that it is in doubt. */
 const ended = async (session, done) => {
   const settled = done.then(
@@ -87,6 +103,7 @@ const ended = async (session, done) => {
 const sayOf = ({ summary, error, doubt }) => {
   if (doubt) return 'in doubt'
   if (summary?.outcome === 'completed' && error === undefined) return 'completed'
+  if (error?.code === 'ERR_VFIO_CANCELLED') return 'cancelled'
   return summary || error ? 'failed' : 'never ends'
 }
 

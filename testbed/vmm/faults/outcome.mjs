@@ -2,10 +2,10 @@
 
 /**
  * @typedef {object} Outcome
- * @property {'completed' | 'failed' | 'in doubt' | 'never ends' | 'crashed'} says what the source says of it
- * @property {'runs on' | 'runs on, device wiped' | 'stopped' | 'stopped, device kept' | 'device in error' | 'crashed'} source what
- *   became of the guest there
- * @property {'runs' | 'runs, device wiped' | 'runs, other data' | 'ended' | 'waits' | 'device kept' | 'crashed'} target
+ * @property {'completed' | 'failed' | 'cancelled' | 'in doubt' | 'never ends' | 'crashed'} says what the source says of it
+ * @property {'runs on' | 'runs on, device wiped' | 'stopped' | 'stopped, device kept' | 'device in error' | 'hangs' | 'crashed'}
+ *   source what became of the guest there
+ * @property {'runs' | 'runs, device wiped' | 'runs, other data' | 'ended' | 'waits' | 'device kept' | 'hangs' | 'crashed'} target
  */
 
 /** One line. @param {Outcome} outcome */
@@ -20,7 +20,7 @@ export const textOf = ({ says, source, target }) => `${says}; source: ${source};
 export const badness = ({ says, source, target }) => {
   const here = source === 'runs on'
   const there = target === 'runs'
-  const wrong = [source, target].some((end) => /wiped|other data|crashed/.test(end)) || says === 'crashed'
+  const wrong = [source, target].some((end) => /wiped|other data|hangs|crashed/.test(end)) || says === 'crashed'
   if (wrong || (here && there) || (says === 'completed' && !there)) return 2
   if (says === 'completed' ? there : here && says !== 'never ends') return 0
   if (says === 'never ends') return here ? 1 : 2

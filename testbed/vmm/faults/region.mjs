@@ -49,9 +49,36 @@ rows.each('target', 'read-data-offset', [['data_offset', '1/resuming']])
 rows.each('target', 'write-window', [['the window', '1/resuming']])
 rows.each('target', 'write-data-size', [['data_size', '1/resuming']])
 
-// The way back, after a register that failed. Without the error state QEMU wipes the device at times, at times not.
-const back = (at) => `read-data-size@1/stop-copy:EIO,write-device-state@${at}/stop-copy:error`
+// The way back, after a register that failed.
+const back = (at, effect = 'error') => `read-data-size@1/stop-copy:EIO,write-device-state@${at}/stop-copy:${effect}`
 rows.add('source', 'device_state back from stop-copy', 'error state', back(2), { ours: back(1) })
+
+// QEMU wipes the device then at times, at times not.
+const backWithout = { ours: back(1, 'EIO'), chance: ['7.2'] }
+rows.add('source', 'device_state back from stop-copy', 'EIO', back(2, 'EIO'), backWithout)
+
+// When the guest runs for the first time, which for us is no session yet; and after a migration that was cancelled.
+for (const [how, effect] of [
+  ['EIO', 'EIO'],
+  ['error state', 'error'],
+]) {
+  const begins = `write-device-state@1/running:${effect}`
+  rows.add('source', 'device_state when the guest begins', how, begins, { ours: undefined, rare: effect === 'error' })
+  const backAgain = `write-device-state@1/pre-copy:${effect}`
+  const cancelled = { cancelled: true, saving: { downtimeBudgetMs: 0 } }
+  rows.add('source', 'device_state back to running, cancelled in pre-copy', how, backAgain, cancelled)
+}
+
+// Two devices, which QEMU moves without a thought for what one does to the other; we want the word of who moves them.
+const word = { noP2pTraffic: true }
+const two = { devices: 2, saving: word, restoring: word }
+const second = (side, what, how, fault, ours = fault) =>
+  rows.add(side, `${what}, the second of two devices`, how, fault, { ...two, ours })
+second('source', 'device_state to stop-copy', 'EIO', 'write-device-state@1/pre-copy:EIO')
+second('source', 'device_state to stop-copy', 'error state', 'write-device-state@1/pre-copy:error')
+second('source', 'data_size in stop-copy', 'EIO', 'read-data-size@1/stop-copy:EIO')
+second('target', 'data_size', 'EIO after a second', 'write-data-size@1:delay:1s,write-data-size@1:EIO')
+second('target', 'device_state to running', 'EIO', 'write-device-state@1/resuming:EIO')
 
 /**
  * All that the device has comes once, in pre-copy of a device that changes nothing, or else in stop-copy: in so many segments,

@@ -9,9 +9,14 @@
  * @property {string | Record<string, string>} theirs the faults of the model as QEMU meets them, with commas between; by
  *   QEMU if they differ. QEMU changes a device's state before the guest runs for the first time, so that its second
  *   request in `running` is the one that begins a migration
- * @property {string} ours where our client meets them
+ * @property {string} [ours] where our client meets them; none where it never asks for that
  * @property {string} settings of all devices
+ * @property {string} [own] more settings of our devices: QEMU has the IOMMU track, which models have in front of them only
+ *   where something plays a kernel
  * @property {object} [saving] options of our save
+ * @property {object} [restoring] options of our restore
+ * @property {boolean} [cancelled] whether the migration is cancelled in pre-copy
+ * @property {string[]} [chance] QEMUs of which one or another thing may become, as it happens: all are kept
  * @property {string[]} [capabilities] that QEMU migrates with
  * @property {number} [devices] of the machine, of which the last one fails; one without it
  * @property {boolean} [cdev] whether QEMU opens the device by its character device, with an iommufd

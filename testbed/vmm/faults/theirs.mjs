@@ -9,6 +9,11 @@ const patience = 12_000
 /** How long a machine may take to say what became of the guest. */
 const settling = 3000
 
+/** How long a machine may take to answer: one that does not hangs, and answers nobody any more. */
+const listening = 15_000
+
+const silent = Symbol('it does not answer')
+
 /** Asks until there is an answer or the time is over; undefined then. */
 const within = async (time, ask) => {
   for (const end = Date.now() + time; Date.now() < end; await sleep(20)) {
@@ -18,15 +23,25 @@ const within = async (time, ask) => {
   return undefined
 }
 
-/** What a machine answers, or undefined if it has ended meanwhile. */
+/** What a machine answers, or undefined if it has ended meanwhile, or hangs. */
 const ask = async (vm, question) => {
+  if (vm.ended || vm.hangs) return undefined
+  const late = new AbortController()
   try {
-    return vm.ended ? undefined : await question(vm)
+    const asked = question(vm)
+    const answer = await Promise.race([asked, sleep(listening, silent, { signal: late.signal }).catch(() => silent)])
+    if (answer !== silent) return answer
+    vm.hangs = true
+    // The watchdog of who asked barks later, at nobody.
+    asked.catch(() => {})
+    return undefined
   } catch (error) {
     // The end of the program comes a little later than the end of its answers.
     await within(settling, () => vm.ended)
     if (vm.ended) return undefined
     throw error
+  } finally {
+    late.abort()
   }
 }
 
@@ -48,14 +63,21 @@ const wiped = async (vm, resets) => {
  * @returns {Promise<import('./outcome.mjs').Outcome>}
  */
 export const theirs = async (bed, row) => {
-  const { side, theirs: all, settings, capabilities = [], cdev } = row
+  const { side, theirs: all, settings, capabilities = [], cdev, cancelled } = row
   const faults = typeof all === 'string' ? all : all[bed.generation]
   const devices = (end) => ({ settings, each: eachOf(row, side === end ? faults : ''), cdev })
-  const source = await bed.start('source', { devices: devices('source') })
+  const source = await bed.start('source', { devices: devices('source'), paused: true })
   const target = await bed.start('target', { devices: devices('target'), incoming: true })
-  await source.booted(source.devices)
+  // Not before all is watched: there are devices that fail when a guest begins to run.
+  await ask(source, () => source.execute('cont'))
+  if (!crashed(source)) await source.booted(source.devices)
+  else {
+    assert.equal(missing(source, faults), undefined)
+    return { says: 'crashed', source: 'crashed', target: 'waits' }
+  }
   for (const vm of [source, target]) await vm.capabilities(capabilities)
-  const stays = isInPreCopy(faults)
+  if (cancelled) await source.execute('migrate-set-parameters', slow)
+  const stays = !cancelled && isInPreCopy(faults)
   if (stays) await source.execute('migrate-set-parameters', { 'downtime-limit': 0 })
   const uri = `unix:${bed.file('socket')}`
   await target.execute('migrate-incoming', { uri })
@@ -64,13 +86,17 @@ export const theirs = async (bed, row) => {
     await within(patience, () => source.ended || missing(source, faults) === undefined)
     await ask(source, () => source.execute('migrate-set-parameters', usual))
   }
+  if (cancelled) {
+    await source.traced('the device is in pre-copy', ({ lines }) => lines.some(({ state }) => state === 'pre-copy'))
+    await ask(source, () => source.execute('migrate_cancel'))
+  }
   const status =
     refused instanceof Error
       ? 'failed'
       : await within(patience, () =>
           ask(source, async () => {
             const { status } = await source.execute('query-migrate')
-            return ['completed', 'failed'].includes(status) && status
+            return ['completed', 'failed', 'cancelled'].includes(status) && status
           }).then((answer) => (source.ended ? 'crashed' : answer)),
         )
   const says = status ?? 'never ends'
@@ -83,19 +109,26 @@ export const theirs = async (bed, row) => {
   return outcome
 }
 
-/** Where a fault comes to pass: `{ call, at, state }`. */
+/** Where a fault comes to pass: `{ call, at, state }`, of which `at` is a number or `last`. */
 const placeOf = (fault) => {
-  const [, call, at, state] = /^([a-z-]+)@(\d+)\+?(?:\/([a-z0-9-]+))?:/.exec(fault)
-  return { call, at: Number(at), state }
+  const [, call, at, state] = /^([a-z-]+)@(\d+|last)\+?(?:\/([a-z0-9-]+))?:/.exec(fault)
+  return { call, at: at === 'last' ? at : Number(at), state }
 }
+
+/** What a trace calls the log of the IOMMU, which for a model is a tracker like the device's own. */
+const ofIommu = { 'tracker-start': 'dirty-start', 'tracker-report': 'dirty-bitmap', 'tracker-stop': 'dirty-stop' }
+
+const failed = ({ gave }) => gave.some((word) => /^E[A-Z0-9]+$/.test(word))
 
 /** The first fault whose call has not come yet, with how often it came. */
 const missing = ({ trace, devices }, faults) => {
   for (const fault of faults.split(',')) {
     const { call, at, state } = placeOf(fault)
-    const lines = trace.of(call, { device: `${devices - 1}` })
-    const came = lines.filter((line) => !state || line.state === state).reduce((sum, { times }) => sum + times, 0)
-    if (came < at) return `${fault} did not happen: ${call} came ${came} times`
+    const names = [call, ofIommu[call]].filter(Boolean)
+    const all = names.flatMap((name) => trace.of(name, { device: `${devices - 1}` }))
+    const lines = all.filter((line) => !state || line.state === state)
+    const came = lines.reduce((sum, { times }) => sum + times, 0)
+    if (at === 'last' ? !lines.some(failed) : came < at) return `${fault} did not happen: ${call} came ${came} times`
   }
   return undefined
 }
@@ -109,6 +142,9 @@ const isInPreCopy = (faults) => {
 /** How long QEMU lets a guest stand still unless it is told otherwise, in milliseconds. */
 const usual = { 'downtime-limit': 300 }
 
+/** So few bytes a second that a migration is still in pre-copy when it is cancelled. */
+const slow = { 'max-bandwidth': 100_000 }
+
 const sourceOf = async (source) => {
   const state = await within(settling, () =>
     ask(source, async () => {
@@ -117,9 +153,10 @@ const sourceOf = async (source) => {
     }),
   )
   if (crashed(source)) return 'crashed'
+  if (source.hangs) return 'hangs'
   if (state === undefined || state === 'postmigrate') return 'stopped'
   const lost = await wiped(source, 1)
-  if (lost === undefined) return 'crashed'
+  if (lost === undefined) return source.hangs ? 'hangs' : 'crashed'
   return lost ? 'runs on, device wiped' : 'runs on'
 }
 
@@ -131,8 +168,10 @@ const targetOf = async (target, source) => {
   })
   if (crashed(target)) return 'crashed'
   if (target.ended) return 'ended'
+  if (target.hangs) return 'hangs'
   if (state === undefined) return 'waits'
   const lost = await wiped(target, 1)
+  if (lost === undefined && target.hangs) return 'hangs'
   if (lost === undefined) return crashed(target) ? 'crashed' : 'ended'
   if (lost) return 'runs, device wiped'
   const arrived = (device) => {
