@@ -1,9 +1,10 @@
 // `vfio-migration run`: unmodified programs find software devices.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import { Run, run } from './support/cli.js'
+import { main, Run, run } from './support/cli.js'
 import { temporary } from './support/temporary.js'
 
 /** Opens the device that its arguments name, changes its state, and says what it found. */
@@ -108,6 +109,38 @@ test('a signal that ends the program ends us as a shell would say it', async (t)
   await running.said('began')
   running.child.kill('SIGTERM')
   t.is((await running.ended).status, 143)
+})
+
+test('what a terminal says reaches the program once', async (t) => {
+  // It says how often it was interrupted when it is asked to end, which we pass on behind all that came before.
+  const program = `
+    let heard = 0
+    process.on('SIGINT', () => { heard += 1 }).on('SIGTERM', () => { console.log('heard ' + heard); process.exit() })
+    setInterval(() => {}, 1000)
+    console.log('began ' + process.ppid)`
+  const { path } = await compiled(t)
+  await writeFile(path('program.js'), program)
+  const words = [process.execPath, main, 'run', ...device, '--quiet', '--', process.execPath, path('program.js')]
+  const terminal = spawn('script', ['--quiet', '--return', '--command', words.join(' '), '/dev/null'])
+  t.teardown(() => terminal.kill('SIGKILL'))
+  let said = ''
+  let parent: number | undefined
+  let ending = false
+  terminal.stdout.on('data', (bytes: Buffer) => {
+    said += bytes
+    const began = /began (\d+)/.exec(said)
+    if (parent === undefined && began) {
+      parent = Number(began[1])
+      terminal.stdin.write('\x03')
+    }
+    // The terminal echoes it when it has told its foreground group.
+    if (parent !== undefined && !ending && said.includes('^C')) {
+      ending = true
+      process.kill(parent, 'SIGTERM')
+    }
+  })
+  await once(terminal, 'close')
+  t.regex(said, /heard 1\b/)
 })
 
 test('programs that cannot be served are refused, by name', async (t) => {

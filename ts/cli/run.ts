@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { constants, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -63,10 +63,25 @@ const filledIn = (words: readonly string[], places: Places) => {
   return { filled, any }
 }
 
+/** Whether a terminal that is asked to interrupt tells the program as well: it tells its whole foreground group, ours. */
+const isInForeground = () => {
+  try {
+    // Behind the name, which may hold anything: state, parent, group, session, terminal, its foreground group.
+    const words = readFileSync('/proc/self/stat', 'latin1')
+      .replace(/^.*\) /s, '')
+      .split(' ')
+    return words[2] === words[5]
+  } catch {
+    return false
+  }
+}
+
 /** Runs it to its end; signals that ask us to end are its own affair. */
 const ended = async (program: string, words: readonly string[], env: NodeJS.ProcessEnv) => {
   let child: ChildProcess | undefined
-  const pass = (signal: NodeJS.Signals) => child?.kill(signal)
+  const pass = (signal: NodeJS.Signals) => {
+    if (signal !== 'SIGINT' || !isInForeground()) child?.kill(signal)
+  }
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   // Before it is there: it may be asked to end as soon as it has said a word.
   for (const signal of signals) process.on(signal, pass)
