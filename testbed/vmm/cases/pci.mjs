@@ -39,7 +39,9 @@ export default {
     what: 'a device writes to memory above 4 GiB, and what it wrote arrives',
     on: emulators,
     run: async (bed) => {
-      const ends = await pair(bed, { settings: able(bed) }, { ability: 'high', paused: true })
+      // One that changes nothing of its own: what QEMU 7.2 moves 8 bytes at a time is else never done on a busy machine.
+      const devices = { settings: `${able(bed)},dirty-rate=0` }
+      const ends = await pair(bed, devices, { ability: 'high', paused: true })
       const { bytes } = (await ends[0].memoryBytes()).find(({ from }) => from === high)
       const written = bytes.subarray(buffers.first, buffers.first + buffers.size)
       assert.ok(
