@@ -15,6 +15,7 @@ const places = [
   ['Cargo.toml', /(\nvfio-migration\S* = \{ path = "[^"]+", version = "=)([^"]+)(")/g],
   ['Cargo.lock', /(\[\[package\]\]\nname = "(?:vfio-migration\S*|benchmark|fuzz|testbed)"\nversion = ")([^"]+)(")/g],
   ['package.json', /^(\{\n {2}"name": "vfio-migration",\n {2}"version": ")([^"]+)(")/g],
+  ['ts/version.ts', /(packageVersion = ')([^']+)(')/g],
   ['package-lock.json', /^(\{\n {2}"name": "vfio-migration",\n {2}"version": ")([^"]+)(")/g],
   ['package-lock.json', /(\n {4}"": \{\n {6}"name": "vfio-migration",\n {6}"version": ")([^"]+)(")/g],
 ]
@@ -60,11 +61,16 @@ const set = (version) => {
   check()
 }
 
-const [wanted] = process.argv.slice(2)
-if (wanted === undefined) console.log(found()[0].version)
-else if (wanted === '--check') check()
-else if (/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(wanted)) set(wanted)
-else {
-  console.error(`version: '${wanted}' is no version: give one such as 1.2.3, or --check`)
-  process.exitCode = 2
+/** The version of all that is published from this checkout. */
+export const version = () => found()[0].version
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [wanted] = process.argv.slice(2)
+  if (wanted === undefined) console.log(version())
+  else if (wanted === '--check') check()
+  else if (/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(wanted)) set(wanted)
+  else {
+    console.error(`version: '${wanted}' is no version: give one such as 1.2.3, or --check`)
+    process.exitCode = 2
+  }
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { constants, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,15 +12,26 @@ import { status } from './exit.ts'
 import { Output } from './output.ts'
 import { preloadable } from './program.ts'
 
+const file = 'libvfio_migration_preload.so'
+
 /** Where the library lies in a checkout. */
-const built = fileURLToPath(new URL('../../native/libvfio_migration_preload.so', import.meta.url))
+const built = fileURLToPath(new URL(`../../native/${file}`, import.meta.url))
+
+/** Where an installation has it: beside the addon, in the package of the platform. */
+const installed = () => {
+  try {
+    return createRequire(import.meta.url).resolve(`vfio-migration-linux-${process.arch}-gnu/${file}`)
+  } catch {
+    return built
+  }
+}
 
 const library = () => {
-  const path = process.env.VFIO_MIGRATION_PRELOAD_LIBRARY ?? built
+  const path = process.env.VFIO_MIGRATION_PRELOAD_LIBRARY ?? (existsSync(built) ? built : installed())
   if (existsSync(path)) return resolve(path)
   throw new VfioError('ERR_VFIO_PLATFORM', `the library to preload is not at ${path}`, {
     file: path,
-    remedy: 'it is for Linux with glibc; in a checkout run "npm run build"',
+    remedy: 'it is for Linux with glibc: install with optional dependencies; in a checkout run "npm run build"',
   })
 }
 

@@ -1,0 +1,33 @@
+// The crates' own tests as programs for musl: static, so that they run on any Linux.
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { root } from '../../setup.mjs'
+import { arm64, rustTarget } from '../tools.mjs'
+
+const crates = ['protocol', 'model', 'uapi', 'device', 'simulation'].map((name) => `vfio-migration-${name}`)
+
+const check = (triple, runner) => ({
+  what: `the crates' tests pass as programs of ${triple}`,
+  rare: true,
+  run() {
+    rustTarget(triple)
+    const name = triple.toUpperCase().replaceAll('-', '_')
+    // Rust brings all of musl that a static program needs: its own linker does.
+    const env = { [`CARGO_TARGET_${name}_LINKER`]: 'rust-lld', [`CARGO_TARGET_${name}_RUNNER`]: runner().join(' ') }
+    const packages = [...crates, 'vfio-migration'].flatMap((one) => ['--package', one])
+    const { status, stdout, stderr } = spawnSync(
+      'cargo',
+      ['test', '--quiet', '--target', triple, '--lib', '--tests', ...packages],
+      { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, ...env } },
+    )
+    const passed = [...stdout.matchAll(/^test result: ok\. (\d+) passed/gm)].reduce((sum, [, count]) => sum + +count, 0)
+    console.error(`packages: ${passed} tests passed on ${triple}`)
+    assert.equal(status, 0, `${stdout}${stderr}`)
+    assert.ok(passed > 0, 'no test ran')
+  },
+})
+
+export default [
+  check('x86_64-unknown-linux-musl', () => (process.arch === 'x64' ? [] : ['false'])),
+  check('aarch64-unknown-linux-musl', arm64),
+]
