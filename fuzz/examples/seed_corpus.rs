@@ -8,6 +8,11 @@ use vfio_migration_protocol::session::{Message, Mode, Object, ObjectDescription,
 use vfio_migration_protocol::stream::{Encoder, payload_crc};
 use vfio_migration_protocol::{Capabilities, Device, Estimate, Passport, State, Then};
 
+const TWO_PROTOCOLS: &str = "seed=7 devices=stop-copy+p2p,stop-copy+p2p+pre-copy dialects=fsm,thread \
+    region=window=8KiB,segment=100..4KiB data=5000 pages=3 way=pipe";
+const MUCH_GOES_WRONG: &str = "seed=9 data=5000 pages=1 found=stop there=resuming chunk=512 depth=2 deadline=5000 \
+    fault=save:12:fails(5) fault=back:3:cut(0) command=save:4:cancel settle=force";
+
 fn main() -> io::Result<()> {
     for mode in [Mode::OneWay, Mode::Connected] {
         let name = if mode == Mode::OneWay { "one_way" } else { "connected" };
@@ -22,6 +27,8 @@ fn main() -> io::Result<()> {
     }
     write("model", "moved_in_pre_copy", &device_data()?)?;
     write("settings", "most_of_them", b"size=12KiB,pre-copy,p2p,dirty-tracking,seed=7,fault=write@3:EIO")?;
+    write("scenario", "two_protocols", TWO_PROTOCOLS.as_bytes())?;
+    write("scenario", "much_goes_wrong", MUCH_GOES_WRONG.as_bytes())?;
     write("back", "all_messages", &back())
 }
 

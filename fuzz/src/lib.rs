@@ -5,11 +5,13 @@
 
 mod inspect;
 mod model;
+mod scenario;
 mod seal;
 mod stream;
 
 pub use inspect::inspect;
 pub use model::{model, settings};
+pub use scenario::scenario;
 pub use stream::{back, sealed, stream, table};
 
 /// A function that takes any bytes.
@@ -24,7 +26,7 @@ pub struct Target {
 }
 
 /// All targets. A new one needs a line here, a folder in `corpus/` and a file in `cargo-fuzz/`.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "stream", run: stream, changes: 60_000 },
     Target { name: "sealed", run: sealed, changes: 150_000 },
     Target { name: "table", run: table, changes: 150_000 },
@@ -32,4 +34,5 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "model", run: model, changes: 4_000 },
     Target { name: "settings", run: settings, changes: 60_000 },
     Target { name: "inspect", run: inspect, changes: 4_000 },
+    Target { name: "scenario", run: scenario, changes: 2_000 },
 ];

@@ -6,7 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let scenario: Scenario = words.join(" ").parse()?;
     let course = run(&scenario)?;
-    course.log.iter().for_each(|line| println!("{line}"));
+    course.moments.iter().for_each(|moment| println!("{moment}"));
     println!("{course}");
     Ok(())
 }

@@ -3,12 +3,17 @@
 use core::fmt;
 use core::time::Duration;
 
-use vfio_migration_protocol::State;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use vfio_migration_protocol::report::{Outcome, Side};
-use vfio_migration_protocol::session::{Ending, NotNow};
+use vfio_migration_protocol::session::{Ending, NotNow, Protocol};
+use vfio_migration_protocol::{Event, Report, State};
 
+use crate::end::device_name;
 use crate::invariants::{Rule, Violation};
+use crate::moment::{Moment, What, micros};
 use crate::scenario::Scenario;
+use crate::situation::Situation;
 use crate::step::Step;
 
 /// The course of a simulated migration.
@@ -17,7 +22,9 @@ pub struct Course {
     /// What was simulated; its text replays the run.
     pub scenario: Scenario,
     /// What happened, in order.
-    pub log: Vec<Line>,
+    pub moments: Vec<Moment>,
+    /// How things stood, one after the other, each unlike the one before it.
+    pub situations: Vec<Situation>,
     /// What the source carried out, and what the destination did. A step's number is its place.
     pub steps: [Vec<Step>; 2],
     /// The names of what was sent forward, and of what was sent back. A message's number is its place.
@@ -46,17 +53,6 @@ pub struct Course {
     pub most_held: usize,
 }
 
-/// A line of the log.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// When.
-    pub at: Duration,
-    /// Whose line; `None` for the world between them.
-    pub side: Option<Side>,
-    /// What.
-    pub what: String,
-}
-
 impl Course {
     /// What a session came to; `None` if it has not ended.
     pub fn outcome(&self, side: Side) -> Option<Outcome> {
@@ -66,6 +62,14 @@ impl Course {
     /// What a session says went wrong first.
     pub fn failure(&self, side: Side) -> Option<String> {
         self.endings[side as usize].as_ref().and_then(|ending| ending.report.failure.clone())
+    }
+
+    /// What a session told its observer, in order.
+    pub fn events(&self, side: Side) -> impl Iterator<Item = &Event> {
+        self.moments.iter().filter(move |moment| moment.side == Some(side)).filter_map(|moment| match &moment.what {
+            What::Event { event } => Some(event),
+            _ => None,
+        })
     }
 
     /// Whether a rule was broken.
@@ -80,22 +84,34 @@ impl Course {
         self
     }
 
+    fn device(&self, place: usize) -> DeviceWritten {
+        let settings = self.scenario.settings_of(place);
+        DeviceWritten {
+            id: device_name(place),
+            protocol: match settings.protocol() {
+                Protocol::Region => "region",
+                Protocol::Fsm => "fsm",
+            },
+            capabilities: settings.capabilities.to_string(),
+        }
+    }
+
     /// Resets at both ends, as the reports say.
     pub fn resets(&self) -> u64 {
         self.endings.iter().flatten().map(|ending| ending.report.resets()).sum()
     }
 }
 
-/// How much of a long log is worth showing.
-const SHOWN: usize = 120;
+/// How many moments of a long course are worth showing.
+const SHOWN: usize = 240;
 
 impl fmt::Display for Course {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = self.log.len().saturating_sub(SHOWN);
+        let hidden = self.moments.len().saturating_sub(SHOWN);
         if hidden > 0 {
-            writeln!(f, "({hidden} lines before)")?;
+            writeln!(f, "({hidden} moments before)")?;
         }
-        self.log[hidden..].iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.moments[hidden..].iter().try_for_each(|moment| writeln!(f, "{moment}"))?;
         for side in [Side::Save, Side::Restore] {
             match (self.outcome(side), self.failure(side)) {
                 (Some(outcome), Some(failure)) => writeln!(f, "{side:?}: {outcome}: {failure}")?,
@@ -108,13 +124,37 @@ impl fmt::Display for Course {
     }
 }
 
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = match self.side {
-            Some(Side::Save) => "save   ",
-            Some(Side::Restore) => "restore",
-            None => "       ",
-        };
-        write!(f, "{:>8} {side} {}", self.at.as_micros(), self.what)
+/// With camelCase names and times in microseconds: all that a picture needs.
+impl Serialize for Course {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let [save, restore] = &self.endings;
+        let report = |ending: &'_ Option<Ending>| ending.as_ref().map(|ending| ending.report.clone());
+        let reports = Reports { save: report(save), restore: report(restore) };
+        let devices: Vec<DeviceWritten> = (0..self.scenario.devices.len()).map(|place| self.device(place)).collect();
+        let mut written = serializer.serialize_struct("Course", 8)?;
+        written.serialize_field("scenario", &self.scenario.to_string())?;
+        written.serialize_field("devices", &devices)?;
+        written.serialize_field("tookMicros", &micros(self.took))?;
+        written.serialize_field("moments", &self.moments)?;
+        written.serialize_field("situations", &self.situations)?;
+        written.serialize_field("reports", &reports)?;
+        written.serialize_field("broken", &self.violations)?;
+        written.serialize_field("arrived", &self.arrived)?;
+        written.end()
     }
+}
+
+/// A device, the same at both ends.
+#[derive(Serialize)]
+struct DeviceWritten {
+    id: String,
+    protocol: &'static str,
+    capabilities: String,
+}
+
+/// What the sessions report, as far as they have ended.
+#[derive(Serialize)]
+struct Reports {
+    save: Option<Report>,
+    restore: Option<Report>,
 }

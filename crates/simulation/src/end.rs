@@ -3,7 +3,8 @@
 mod setup;
 mod work;
 
-pub(crate) use work::Work;
+pub(crate) use setup::device_name;
+pub(crate) use work::{Work, tracker_name};
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};

@@ -6,6 +6,8 @@ use core::str::FromStr;
 use vfio_migration_protocol::Estimate;
 use vfio_migration_protocol::report::Side;
 
+use crate::scenario::NotAScenario;
+
 /// One thing that goes wrong in a run. Written `where:number:what`, as in `save:12:fails(5)` or `back:3:cut`.
 ///
 /// ```
@@ -169,18 +171,6 @@ impl Stray {
     ];
 }
 
-/// The text is not what [`Scenario`](crate::Scenario) or [`Fault`] write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAScenario(pub String);
-
-impl fmt::Display for NotAScenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' is no part of a scenario", self.0)
-    }
-}
-
-impl core::error::Error for NotAScenario {}
-
 /// A side's name in a scenario.
 pub(crate) const fn side_name(side: Side) -> &'static str {
     match side {
@@ -253,7 +243,7 @@ impl FromStr for Fault {
     type Err = NotAScenario;
 
     fn from_str(text: &str) -> Result<Self, NotAScenario> {
-        parse(text).ok_or_else(|| NotAScenario(text.into()))
+        parse(text).ok_or_else(|| NotAScenario::unknown(text))
     }
 }
 

@@ -12,10 +12,12 @@ mod tests;
 use core::fmt;
 use core::time::Duration;
 
+use serde::{Serialize, Serializer};
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Action, Command, Input, NotNow};
 
 use crate::end::{End, Work};
+use crate::moment::{micros, text};
 use crate::scenario::Scenario;
 
 use chunks::Chunks;
@@ -24,11 +26,13 @@ use owners::Owners;
 use source::Source;
 
 /// A rule that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// When, on the virtual clock.
+    #[serde(rename = "atMicros", serialize_with = "clock")]
     pub at: Duration,
     /// Which rule.
+    #[serde(serialize_with = "text")]
     pub rule: Rule,
     /// What happened.
     pub what: String,
@@ -38,6 +42,10 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at {} us: {}: {}", self.at.as_micros(), self.rule, self.what)
     }
+}
+
+fn clock<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(micros(*time))
 }
 
 /// Declares [`Rule`], each with its sentence.

@@ -13,6 +13,7 @@
 //! | `world` | the clock, the queue of what will happen, the link |
 //! | `end` | one end: its machine, its devices, memory, trackers, hooks |
 //! | `invariants`, `verdict` | what must hold after every step, and at the end |
+//! | `course`, `moment`, `situation` | what a run leaves behind: a log of values, for people and for pictures |
 //!
 //! ```
 //! use vfio_migration_simulation::{Scenario, run};
@@ -37,19 +38,23 @@ mod guest;
 mod invariants;
 mod link;
 mod machine;
+mod moment;
 mod queue;
 mod run;
 mod scenario;
+mod situation;
 mod snapshot;
 mod step;
 mod subject;
 mod verdict;
 mod world;
 
-pub use course::{Course, Line};
+pub use course::Course;
 pub use dice::Dice;
-pub use fault::{CallFault, Direction, Fault, LinkFault, NotAScenario, Stray};
+pub use fault::{CallFault, Direction, Fault, LinkFault, Stray};
 pub use invariants::{Rule, Violation};
-pub use run::run;
-pub use scenario::{LinkOptions, Order, Scenario, Settle, Way};
+pub use moment::{Moment, What};
+pub use run::{MOST_MOMENTS, NotSimulated, run};
+pub use scenario::{LinkOptions, NotAScenario, Order, Scenario, Settle, Way};
+pub use situation::{EndSituation, Owner, Place, Situation};
 pub use step::Step;

@@ -1,3 +1,4 @@
+use core::fmt;
 use core::time::Duration;
 
 use vfio_migration_protocol::State;
@@ -7,7 +8,7 @@ use vfio_migration_protocol::session::{Command, Failure};
 use crate::course::Course;
 use crate::end::End;
 use crate::invariants::Rule;
-use crate::scenario::{Scenario, Settle};
+use crate::scenario::{NotAScenario, Scenario, Settle};
 use crate::subject::Subject;
 use crate::verdict;
 use crate::world::World;
@@ -15,9 +16,50 @@ use crate::world::World;
 /// After so many deadlines nothing is going to happen by itself any more.
 const PATIENCE: u32 = 25;
 
+/// Most moments that a run may have, a few hundred times as many as one of ordinary size has.
+pub const MOST_MOMENTS: usize = 50_000;
+
+/// Why there is no course.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotSimulated {
+    /// The scenario is none.
+    Scenario(NotAScenario),
+    /// A session refuses to begin with such objects or options.
+    Session(Failure),
+    /// It goes on for more than [`MOST_MOMENTS`]. The scenario's text.
+    TooLong(String),
+}
+
+impl From<NotAScenario> for NotSimulated {
+    fn from(error: NotAScenario) -> Self {
+        Self::Scenario(error)
+    }
+}
+
+impl From<Failure> for NotSimulated {
+    fn from(failure: Failure) -> Self {
+        Self::Session(failure)
+    }
+}
+
+impl fmt::Display for NotSimulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scenario(error) => error.fmt(f),
+            Self::Session(failure) => failure.fmt(f),
+            Self::TooLong(scenario) => {
+                write!(f, "the simulation goes on for more than {MOST_MOMENTS} moments: {scenario}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for NotSimulated {}
+
 /// Simulates a migration to its end.
 ///
-/// Fails where a session refuses to begin with such objects or options.
+/// Fails where the scenario is out of its [bounds](Scenario::check), where a session refuses to begin with such objects
+/// or options, and where it goes on for too long.
 ///
 /// ```
 /// use vfio_migration_simulation::{Scenario, run};
@@ -30,12 +72,16 @@ const PATIENCE: u32 = 25;
 /// assert_eq!(course.outcome(Side::Restore), Some(Outcome::Completed));
 /// assert_eq!(course.resets(), 0);
 /// ```
-pub fn run(scenario: &Scenario) -> Result<Course, Failure> {
+pub fn run(scenario: &Scenario) -> Result<Course, NotSimulated> {
+    scenario.check()?;
     let mut world = World::new(scenario, End::source(scenario)?, End::destination(scenario)?);
     let deadline = scenario.save.deadline.max(scenario.restore.deadline);
     let patience = deadline * PATIENCE + scenario.save.max_pre_copy;
     world.run(patience);
     settle(&mut world, patience);
+    if world.is_too_long() {
+        return Err(NotSimulated::TooLong(scenario.to_string()));
+    }
     let in_doubt = [Side::Save, Side::Restore].map(|side| !world.is_over(side) && verdict::is_in_doubt(&world, side));
     let states = [0, 1].map(|side: usize| world.ends[side].devices.iter().map(Subject::truth).collect());
     verdict::judge(&mut world, in_doubt);
@@ -84,7 +130,8 @@ fn settle(world: &mut World, patience: Duration) {
 
 fn finish(world: World, states: [Vec<Option<State>>; 2], in_doubt: [bool; 2]) -> Course {
     let over = [Side::Save, Side::Restore].map(|side| world.is_over(side));
-    let World { scenario, now, ends, messages, invariants, snapshot, log, answers, most_held, .. } = world;
+    let World { scenario, now, ends, messages, invariants, snapshot, answers, most_held, .. } = world;
+    let World { moments, situations, .. } = world;
     let [source, destination] = &ends;
     Course {
         endings: [source.machine.ending().cloned(), destination.machine.ending().cloned()],
@@ -99,7 +146,8 @@ fn finish(world: World, states: [Vec<Option<State>>; 2], in_doubt: [bool; 2]) ->
         steps: ends.map(|end| end.steps),
         messages,
         scenario,
-        log,
+        moments,
+        situations,
         answers,
         most_held,
     }

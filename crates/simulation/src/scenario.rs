@@ -1,10 +1,12 @@
 //! What is simulated, as a value and as a line of text that replays it.
 
+mod bounds;
 mod text;
 
+use core::fmt;
 use core::time::Duration;
 
-use vfio_migration_model::RegionSettings;
+use vfio_migration_model::{RegionSettings, Settings};
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, Mode, RestoreOptions, SaveOptions};
 use vfio_migration_protocol::state::Dialect;
@@ -28,7 +30,7 @@ pub struct Scenario {
     /// Decides everything that is left to chance: how long each call takes and when it takes effect, what the guest
     /// writes, in which order the destination lists its objects.
     pub seed: u64,
-    /// What each device is capable of; one to three of them.
+    /// What each device is capable of; one to four of them.
     pub devices: Vec<Capabilities>,
     /// Whose reading of the region protocol each device follows; those of `None`, and those after the last of the list,
     /// have a data fd.
@@ -108,6 +110,37 @@ pub struct Order {
     pub command: Command,
 }
 
+/// The text is not what [`Scenario`] or [`Fault`] write, or the scenario is larger than
+/// [`check`](Scenario::check) allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAScenario {
+    /// The part that is wrong.
+    pub part: String,
+    /// What is wrong with it, where it is not that nothing is called so.
+    pub why: Option<String>,
+}
+
+impl NotAScenario {
+    /// Nothing that can stand in a scenario.
+    pub(crate) fn unknown(part: impl Into<String>) -> Self {
+        Self { part: part.into(), why: None }
+    }
+
+    /// What would be a part if it were otherwise.
+    pub(crate) fn because(part: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { part: part.into(), why: Some(why.into()) }
+    }
+}
+
+impl fmt::Display for NotAScenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is no part of a scenario", self.part)?;
+        self.why.as_ref().map_or(Ok(()), |why| write!(f, ": {why}"))
+    }
+}
+
+impl core::error::Error for NotAScenario {}
+
 /// How the callers settle doubt: by looking at both ends, which the ends themselves cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
@@ -130,10 +163,20 @@ impl Scenario {
         }
     }
 
-    /// The region of a device; `None` if it has a data fd.
-    pub(crate) fn region_of(&self, place: usize) -> Option<RegionSettings> {
-        let dialect = self.dialects.get(place).copied().flatten()?;
-        Some(RegionSettings { dialect, ..self.region.clone() })
+    /// What a device is, the same at both ends. Nothing goes wrong in it.
+    pub(crate) fn settings_of(&self, place: usize) -> Settings {
+        let dialect = self.dialects.get(place).copied().flatten();
+        Settings {
+            size: self.data.into(),
+            capabilities: self.devices[place],
+            seed: self.seed ^ place as u64,
+            dirty_rate: self.churn.into(),
+            dma_rate: 1,
+            lane: (place as u64, self.devices.len() as u64),
+            reinit_after: self.reinit_after.map(u64::from),
+            region: dialect.map(|dialect| RegionSettings { dialect, ..self.region.clone() }),
+            ..Settings::default()
+        }
     }
 
     /// The same with one thing more that goes wrong.

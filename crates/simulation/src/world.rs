@@ -1,24 +1,28 @@
 //! Both ends on one clock: what happens when.
 
 mod actions;
+mod log;
 mod transit;
 
 use core::time::Duration;
 
+use vfio_migration_protocol::event::Phase;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Command, Input, NotNow, Output};
 
-use crate::course::Line;
 use crate::dice::Dice;
 use crate::end::{self, End};
 use crate::fault::{Direction, Fault};
 use crate::invariants::{Invariants, Rule, View};
 use crate::link::{Lane, Packet};
+use crate::moment::{Moment, What};
 use crate::queue::Queue;
+use crate::run::MOST_MOMENTS;
 use crate::scenario::{Scenario, Way};
+use crate::situation::Situation;
 use crate::snapshot::Snapshot;
 
-/// More steps than any run needs.
+/// Most steps that a run may take: in many of them nothing is worth a moment.
 const MOST_STEPS: u64 = 200_000;
 /// More wakes at one moment than any machine needs.
 const MOST_WAKES: u32 = 1_000;
@@ -37,7 +41,14 @@ pub(crate) struct World {
     pub(crate) messages: [Vec<&'static str>; 2],
     pub(crate) invariants: Invariants,
     pub(crate) snapshot: Snapshot,
-    pub(crate) log: Vec<Line>,
+    pub(crate) moments: Vec<Moment>,
+    pub(crate) situations: Vec<Situation>,
+    /// How many broken rules stand among the moments.
+    noted_broken: usize,
+    /// What each end's session says that it is doing.
+    phases: [Option<Phase>; 2],
+    /// Bytes of payload that the source has sent, and that the destination has written.
+    moved: [u64; 2],
     pub(crate) answers: Vec<Result<(), NotNow>>,
     pub(crate) most_held: usize,
     queue: Queue<Happening>,
@@ -85,7 +96,11 @@ impl World {
             messages: [Vec::new(), Vec::new()],
             invariants: Invariants::new(scenario),
             snapshot: Snapshot::default(),
-            log: Vec::new(),
+            moments: Vec::new(),
+            situations: Vec::new(),
+            noted_broken: 0,
+            phases: [None, None],
+            moved: [0, 0],
             answers: Vec::new(),
             most_held: 0,
             queue: Queue::new(),
@@ -98,13 +113,18 @@ impl World {
 
     /// Lets everything happen that happens by itself.
     pub(crate) fn run(&mut self, until: Duration) {
+        if self.moments.is_empty() {
+            self.note(None, What::Begins);
+        }
         self.poll_both();
-        while self.steps < MOST_STEPS && self.step(until) {
+        while !self.is_too_long() && self.step(until) {
             self.steps += 1;
         }
-        if self.steps >= MOST_STEPS {
-            self.broke(Rule::Ends, "there is no end to it");
-        }
+    }
+
+    /// Whether it has gone on for longer than a run may.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.moments.len() >= MOST_MOMENTS || self.steps >= MOST_STEPS
     }
 
     /// The caller of an end wishes something.
@@ -115,9 +135,10 @@ impl World {
             self.broke(Rule::NoPanic, &format!("{side:?}, at {command:?}: {panic}"));
             Err(NotNow::Ending)
         });
-        self.note(Some(side), format!("the caller wishes {command:?}: {answer:?}"));
         let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
         self.invariants.commanded(view, side, command, answer);
+        self.note(Some(side), What::wish(command, answer));
+        self.note_broken();
         if (command, answer) == (&Command::Claim, Ok(())) {
             self.end(side).failed = false;
         }
@@ -143,10 +164,7 @@ impl World {
 
     pub(crate) fn broke(&mut self, rule: Rule, what: &str) {
         self.invariants.broke(self.now, rule, what);
-    }
-
-    pub(crate) fn note(&mut self, side: Option<Side>, what: impl Into<String>) {
-        self.log.push(Line { at: self.now, side, what: what.into() });
+        self.note_broken();
     }
 
     /// What happens next; `false` if nothing does before `until`.
@@ -220,6 +238,8 @@ impl World {
         let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
         self.invariants.now(view);
         self.snapshot.look(&self.ends);
+        self.note_changes();
+        self.note_broken();
     }
 
     fn poll_both(&mut self) {
@@ -237,16 +257,13 @@ impl World {
         let view = View { now: self.now, scenario: &self.scenario, ends: &self.ends };
         self.invariants.hears(view, side, &input);
         let now = self.now.saturating_sub(self.ends[side as usize].epoch);
-        let told = match &input {
-            Input::Tick => "tick".to_owned(),
-            Input::Received(message, _) => format!("received {message:?}"),
-            other => format!("{other:?}"),
-        };
-        if !matches!(input, Input::Tick) {
-            self.note(Some(side), format!("<- {}", cut(&told)));
+        let heard = self.heard(side, &input);
+        let told = heard.as_ref().map_or_else(|| "a tick".to_owned(), What::to_string);
+        if let Some(what) = heard {
+            self.note(Some(side), what);
         }
         if let Err(panic) = self.end(side).machine.handle_input(now, input) {
-            self.broke(Rule::NoPanic, &format!("{side:?}, at {}: {panic}", cut(&told)));
+            self.broke(Rule::NoPanic, &format!("{side:?}, at {told}: {panic}"));
             self.end(side).finished = true;
             return;
         }
@@ -271,7 +288,7 @@ impl World {
                     let busy = end.outstanding().next().map(|work| format!("{work:?}"));
                     end.finished = true;
                     end.wake = None;
-                    self.note(Some(side), "finished");
+                    self.note(Some(side), What::Finished);
                     if let Some(busy) = busy {
                         self.broke(
                             Rule::Ends,
@@ -291,9 +308,4 @@ impl World {
         self.broke(Rule::Ends, &format!("the {side:?} end always wants something more"));
         self.end(side).finished = true;
     }
-}
-
-/// The beginning of a long text.
-fn cut(text: &str) -> &str {
-    text.char_indices().nth(200).map_or(text, |(end, _)| &text[..end])
 }

@@ -138,6 +138,11 @@ impl World {
     }
 }
 
+/// The name of a device.
+pub(crate) fn device_name(place: usize) -> String {
+    format!("device{place}")
+}
+
 /// The name of a piece of memory.
 pub(super) fn piece_name(place: usize) -> String {
     format!("memory{place}")
@@ -146,22 +151,11 @@ pub(super) fn piece_name(place: usize) -> String {
 fn subject(scenario: &Scenario, side: Side, place: usize, memory: Option<&GuestMemory>) -> Subject {
     let plans = if side == Side::Save { &scenario.source_model } else { &scenario.destination_model };
     let faults = plans.iter().filter(|_| place == 0).fold(FaultPlan::none(), |plan, fault| plan.with(*fault));
-    let settings = Settings {
-        size: scenario.data.into(),
-        capabilities: scenario.devices[place],
-        seed: scenario.seed ^ place as u64,
-        dirty_rate: scenario.churn.into(),
-        dma_rate: 1,
-        lane: (place as u64, scenario.devices.len() as u64),
-        reinit_after: scenario.reinit_after.map(u64::from),
-        faults,
-        region: scenario.region_of(place),
-        ..Settings::default()
-    };
+    let settings = Settings { faults, ..scenario.settings_of(place) };
     let nonce = 2 * place as u64 + u64::from(side == Side::Restore);
     let model = match memory {
         Some(memory) => Model::with_memory(&settings, nonce, memory.clone()),
         None => Model::new(&settings, nonce),
     };
-    Subject::new(format!("device{place}"), model.expect("a scenario's settings fit a model"))
+    Subject::new(device_name(place), model.expect("a scenario's settings fit a model"))
 }

@@ -75,11 +75,11 @@ impl Work {
     }
 
     /// What it is done to.
-    pub(crate) fn subject(&self, end: &End) -> String {
+    pub(crate) fn subject(&self, end: &End) -> Option<String> {
         match self {
-            Self::Call(object, _) | Self::Fill { object, .. } | Self::Place { object, .. } => end.name(*object),
-            Self::Track(tracker, _) => format!("tracker{}", tracker.0),
-            Self::Hook(_) | Self::Commit => String::new(),
+            Self::Call(object, _) | Self::Fill { object, .. } | Self::Place { object, .. } => Some(end.name(*object)),
+            Self::Track(tracker, _) => Some(tracker_name(*tracker)),
+            Self::Hook(_) | Self::Commit => None,
         }
     }
 }
@@ -206,6 +206,11 @@ impl End {
         }
         Ok(())
     }
+}
+
+/// The name of a tracker.
+pub(crate) fn tracker_name(tracker: TrackerIndex) -> String {
+    format!("tracker{}", tracker.0)
 }
 
 fn bitmap(range: IovaRange, page_size: u64) -> Bitmap {

@@ -56,6 +56,12 @@ impl Destination {
         self.given_up || self.claimed || one_way && view.scenario.mode() == Mode::OneWay
     }
 
+    /// Whether the guest is the destination's, as far as it has heard and will have it.
+    pub(crate) fn has_the_guest(&self) -> bool {
+        let given = self.given_up || self.claimed || self.end_heard == Some(false);
+        given && !self.refused && (!self.failed || self.claimed)
+    }
+
     pub(super) fn before(&mut self, broken: &mut Broken, view: View<'_>, action: &Action) {
         let end = view.end(Side::Restore);
         let changes =

@@ -48,6 +48,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Whether the source owns the guest: it has not given it up, or it is settled that the guest stays.
+    pub(crate) const fn keeps_the_guest(&self) -> bool {
+        !self.given_up || self.settled && !self.running_heard && !self.discarded
+    }
+
     pub(super) fn before(&mut self, broken: &mut Broken, view: View<'_>, action: &Action) {
         let end = view.end(Side::Save);
         let kept = self.given_up && !self.settled && view.scenario.mode() == Mode::Connected;

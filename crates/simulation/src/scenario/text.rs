@@ -7,8 +7,9 @@ use vfio_migration_protocol::Capabilities;
 use vfio_migration_protocol::session::{Command, Then, Unrecoverable};
 use vfio_migration_protocol::state::Dialect;
 
-use super::{Order, Scenario, Settle, Way};
-use crate::fault::{NotAScenario, parse_side, side_name, split_place};
+use super::{NotAScenario, Order, Scenario, Settle, Way};
+use crate::fault::{parse_side, side_name, split_place};
+use crate::moment::wish_name;
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,23 +36,16 @@ impl FromStr for Scenario {
         for word in text.split_ascii_whitespace() {
             word.split_once('=')
                 .and_then(|(key, value)| set(&mut scenario, key, value))
-                .ok_or_else(|| NotAScenario(word.into()))?;
+                .ok_or_else(|| NotAScenario::unknown(word))?;
         }
+        scenario.check()?;
         Ok(scenario)
     }
 }
 
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let command = match self.command {
-            Command::Cancel(_) => "cancel",
-            Command::Switchover => "switchover",
-            Command::TakeBack { force: false } => "take-back",
-            Command::TakeBack { force: true } => "force",
-            Command::Discard => "discard",
-            Command::Claim => "claim",
-        };
-        write!(f, "{}:{}:{command}", side_name(self.side), self.number)
+        write!(f, "{}:{}:{}", side_name(self.side), self.number, wish_name(&self.command))
     }
 }
 
@@ -59,7 +53,7 @@ impl FromStr for Order {
     type Err = NotAScenario;
 
     fn from_str(text: &str) -> Result<Self, NotAScenario> {
-        let not = || NotAScenario(text.into());
+        let not = || NotAScenario::unknown(text);
         let (place, number, command) = split_place(text).ok_or_else(not)?;
         let command = match command {
             "cancel" => Command::Cancel("the caller does not want it any more".into()),

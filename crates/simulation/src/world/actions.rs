@@ -1,12 +1,13 @@
 use vfio_migration_protocol::EventKind;
 use vfio_migration_protocol::event::Phase;
 use vfio_migration_protocol::report::Side;
-use vfio_migration_protocol::session::{Action, Command, Mode};
+use vfio_migration_protocol::session::{Action, Command, Input, Mode};
 
-use super::{Happening, World, cut};
+use super::{Happening, World};
 use crate::end::{self, Work};
 use crate::fault::{CallFault, Direction, Fault};
 use crate::invariants::View;
+use crate::moment::What;
 use crate::step::Step;
 
 impl World {
@@ -24,9 +25,10 @@ impl World {
                     let end = self.end(side);
                     (end.failed, end.guest.running) = (true, false);
                 }
-                if !matches!(event.kind, EventKind::Progress { .. }) {
-                    self.note(Some(side), format!("event {}", cut(&format!("{:?}", event.kind))));
+                if let EventKind::Phase { phase, .. } = event.kind {
+                    self.phases[side as usize] = Some(phase);
                 }
+                self.note(Some(side), What::Event { event });
                 return;
             }
             Action::Release(chunk) => {
@@ -49,8 +51,9 @@ impl World {
         };
         let end = &self.ends[side as usize];
         let number = end.next_number();
-        let of = work.as_ref().map_or_else(String::new, |work| work.subject(end));
-        self.note(Some(side), format!("{number}: {step} {of}"));
+        let of = work.as_ref().and_then(|work| work.subject(end));
+        self.note(Some(side), What::Step { number, step, of });
+        self.note_broken();
         self.end(side).steps.push(step);
         let fault = self.disturb(side, number);
         let orders: Vec<Command> = self.orders(side, number);
@@ -84,7 +87,7 @@ impl World {
         let faults: Vec<Fault> = self.end(side).faults_at(number).collect();
         let mut of_call = None;
         for fault in faults {
-            self.note(Some(side), format!("FAULT {fault}"));
+            self.note(Some(side), What::Fault { fault });
             match fault {
                 Fault::Call { what, .. } => of_call = Some(what),
                 Fault::Silent { .. } => self.lanes.iter_mut().for_each(|lane| lane.mute = true),
@@ -148,6 +151,9 @@ impl World {
             self.begin(side, line);
         }
         let Some(answer) = job.result else { return };
+        if let (Work::Place { len, .. }, Input::Placed(_, _, Ok(()))) = (&job.work, &answer) {
+            self.moved[side as usize] += u64::from(*len);
+        }
         if matches!(job.work, Work::Commit) && self.scenario.mode() == Mode::OneWay {
             self.committed(&answer);
         }

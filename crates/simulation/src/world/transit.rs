@@ -3,15 +3,24 @@ use core::time::Duration;
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::{Chunk, Fault as Blame, Input, Message, Mode, Object, Offer};
 
+use super::log::HEAD;
 use super::{Happening, World};
-use crate::fault::{Direction, LinkFault, Stray};
+use crate::fault::{Direction, Fault, LinkFault, Stray};
 use crate::invariants::Rule;
 use crate::link::{Packet, Parcel, Transit};
 use crate::machine::caught;
+use crate::moment::What;
 use crate::scenario::Way;
 
 /// Bytes that a message takes without its payload.
 const HEADER: u64 = 64;
+
+/// What a message is to whoever watches the link.
+pub(super) struct Label {
+    pub(super) name: &'static str,
+    pub(super) of: Option<String>,
+    pub(super) bytes: u64,
+}
 
 impl World {
     /// Sends the head of the stream.
@@ -24,11 +33,12 @@ impl World {
         } else {
             Parcel::Head(offer)
         };
-        self.dispatch(side, parcel, "head", None);
+        let label = Label { name: HEAD, of: None, bytes: 0 };
+        self.dispatch(side, parcel, label, None);
     }
 
     pub(super) fn send(&mut self, side: Side, message: Message, chunk: Option<Chunk>) {
-        let name = message.name();
+        let label = self.label(&message);
         let len = if let Message::Data { len, .. } = message { len as usize } else { 0 };
         let buffer = chunk.and_then(|chunk| self.end(side).chunks.get(chunk.0 as usize));
         let payload = buffer.and_then(|buffer| buffer.get(..len)).map(<[u8]>::to_vec).unwrap_or_default();
@@ -55,7 +65,7 @@ impl World {
         } else {
             Parcel::Message(message, payload)
         };
-        self.dispatch(side, parcel, name, one_way);
+        self.dispatch(side, parcel, label, one_way);
     }
 
     /// The sender closes: what it has sent before still arrives.
@@ -76,17 +86,18 @@ impl World {
     }
 
     /// Hands a parcel to the link, with what goes wrong there.
-    fn dispatch(&mut self, side: Side, mut parcel: Parcel, name: &'static str, chunk: Option<Chunk>) {
+    fn dispatch(&mut self, side: Side, mut parcel: Parcel, label: Label, chunk: Option<Chunk>) {
         let direction = direction_of(side);
+        let Label { name, of, bytes } = label;
         let now = self.now;
         let deadline = self.scenario.save.deadline.max(self.scenario.restore.deadline);
         let lane = &mut self.lanes[direction as usize];
         let fault = lane.next_fault();
-        if let Some(fault) = fault {
-            self.note(
-                None,
-                format!("FAULT {direction}:{}:{fault}, at {name}", self.messages[direction as usize].len()),
-            );
+        let number = u32::try_from(self.messages[direction as usize].len()).unwrap_or(u32::MAX);
+        self.moved[side as usize] += if side == Side::Save { bytes } else { 0 };
+        self.note(Some(side), What::Sent { direction, number, message: name, of, bytes });
+        if let Some(what) = fault {
+            self.note(None, What::Fault { fault: Fault::Link { direction, number, what } });
         }
         self.messages[direction as usize].push(name);
         let lane = &mut self.lanes[direction as usize];
@@ -259,7 +270,7 @@ impl World {
             let end = self.end(Side::Restore);
             end.started = true;
             end.epoch = now;
-            self.note(None, "the file is there, and a restore starts from it");
+            self.note(None, What::FileThere);
             self.poll(Side::Restore);
             self.take(Direction::Forward);
         }

@@ -3,7 +3,7 @@
 
 use vfio_migration_protocol::report::Side;
 use vfio_migration_protocol::session::Command;
-use vfio_migration_protocol::{Outcome, State};
+use vfio_migration_protocol::{EventKind, Outcome, State};
 use vfio_migration_simulation::{CallFault, Course, Direction, Fault, LinkFault, Scenario, Step, run};
 
 use crate::sweep;
@@ -32,7 +32,7 @@ fn settled(scenario: &Scenario, settle: &str) -> Course {
 }
 
 fn was_in_doubt(course: &Course, side: Side) -> bool {
-    course.log.iter().any(|line| line.side == Some(side) && line.what.contains("event InDoubt"))
+    course.events(side).any(|event| matches!(event.kind, EventKind::InDoubt { .. }))
 }
 
 fn outcomes(course: &Course) -> [Option<Outcome>; 2] {

@@ -1,6 +1,7 @@
 //! Whole migrations, simulated: where everything goes well, and where everything that can go wrong does.
 
 mod chance;
+mod courses_as_data;
 mod doubt;
 mod everything_moves;
 mod faults_at_every_call;
@@ -12,6 +13,7 @@ mod regions_in_doubt;
 mod regions_move;
 mod reports;
 mod scenarios_as_text;
+mod scenarios_have_bounds;
 mod states_found;
 mod sweep;
 mod the_checks_can_fail;

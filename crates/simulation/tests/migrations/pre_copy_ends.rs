@@ -1,5 +1,6 @@
 //! When pre-copy ends, whatever devices say about how much is left.
 
+use vfio_migration_protocol::EventKind;
 use vfio_migration_protocol::report::{PreCopyEnd, Side};
 use vfio_migration_protocol::session::Command;
 use vfio_migration_simulation::{Course, Scenario, run};
@@ -119,7 +120,7 @@ fn new_initial_data_is_loaded_before_the_switchover() {
     for way in WAYS {
         for reads in [1, 2, 5, 9] {
             let course = sound(&format!("seed=2 {way} data=30000 pages=2 reinit-after={reads}"));
-            let reinit = course.log.iter().any(|line| line.what.contains("event Reinit"));
+            let reinit = course.events(Side::Save).any(|event| matches!(event.kind, EventKind::Reinit { .. }));
             assert!(reinit, "{course}");
             assert_eq!(end(&course), PreCopyEnd::Converged, "{course}");
             if way == "way=connected" {

@@ -29,7 +29,8 @@ fn between(course: &Course, side: Side, from: &str, to: &str) -> Duration {
 
 /// When a line of one end that contains these words was logged first.
 fn when(course: &Course, side: Side, words: &str) -> Duration {
-    let line = course.log.iter().find(|line| line.side == Some(side) && line.what.contains(words));
+    let line =
+        course.moments.iter().find(|moment| moment.side == Some(side) && moment.what.to_string().contains(words));
     line.unwrap_or_else(|| panic!("no '{words}' in {course}")).at
 }
 
@@ -38,12 +39,12 @@ fn the_downtime_is_from_pause_until_running_and_its_parts_make_it_up() {
     for base in BASES {
         let course = sweep::clean(base);
         let downtime = report(&course, Side::Save).downtime.expect("it has switched over");
-        let seen = between(&course, Side::Save, "hook pause", "received Running");
+        let seen = between(&course, Side::Save, "hook pause", "<- running");
         assert_eq!(downtime.total, seen, "{course}");
         let parts =
             downtime.pause + downtime.grace + downtime.stop + downtime.drain + downtime.load + downtime.take_over;
         assert_eq!(parts, downtime.total, "{downtime:?}: {course}");
-        let paused = between(&course, Side::Save, "hook pause", "<- Hooked(Pause");
+        let paused = between(&course, Side::Save, "hook pause", "= hook pause");
         assert_eq!(downtime.pause, paused, "{course}");
     }
 }
@@ -53,10 +54,10 @@ fn a_one_way_end_knows_its_own_part_of_the_downtime() {
     for way in ["way=pipe", "way=file"] {
         let course = sweep::clean(&format!("seed=85 {way} data=9000 pages=2"));
         let save = report(&course, Side::Save).downtime.expect("it has switched over");
-        let here = between(&course, Side::Save, "hook pause", "<- Committed");
+        let here = between(&course, Side::Save, "hook pause", "= commit");
         assert_eq!(save.total, here, "{course}");
         let restore = report(&course, Side::Restore).downtime.expect("it has taken over");
-        let there = between(&course, Side::Restore, "hook configure", "<- Hooked(TakeOver");
+        let there = between(&course, Side::Restore, "hook configure", "= hook takeOver");
         assert_eq!(restore.total, there, "{course}");
     }
 }

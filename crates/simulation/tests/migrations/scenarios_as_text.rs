@@ -19,7 +19,7 @@ fn it_names_what_differs_from_the_default() {
     same("seed=7 restore-deadline=5 run=no restore-no-p2p-traffic=yes latency=1 bandwidth=2 capacity=3");
     same("seed=7 call=1 ticks=2 writes=3 churn=0 reinit-after=5 settle=nobody");
     same("seed=7 dialects=thread,fsm,libvfio-user region=window=16KiB,mmap=sparse,segment=100..9KiB");
-    same("seed=7 dialects=qemu region=");
+    same("seed=7 devices=stop-copy+pre-copy dialects=qemu region=");
     same("seed=7 source-model=read@3:flip destination-model=write@1+:discard");
     same("seed=7 fault=save:1:fails(5) fault=forward:3:cut(20) command=restore:4:claim command=save:5:force");
 }
@@ -69,6 +69,6 @@ fn what_is_no_scenario_is_refused_by_name() {
         ("region=window=8KiB,size=0", "region=window=8KiB,size=0"),
     ] {
         let error = text.parse::<Scenario>().expect_err("no scenario");
-        assert_eq!(error.0, part);
+        assert_eq!(error.part, part);
     }
 }
