@@ -72,6 +72,7 @@ const commands: Record<string, string[]> = {
   doctor: ['root', 'json', 'help'],
   trace: ['device', 'only', 'without', 'json', 'help'],
   run: ['device', 'protocol', 'trace', 'blind', 'quiet', 'help'],
+  simulate: ['moments', 'html', 'force', 'json', 'quiet', 'help'],
   demo: ['size', 'devices', 'seed', 'no-pre-copy', 'in-process', 'break', 'html', 'force', 'json', 'quiet', 'help'],
 }
 

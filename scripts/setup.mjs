@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** What the addon is made of. */
-const rust = ['protocol', 'model', 'uapi', 'device', 'engine', 'node'].map((name) => `crates/${name}`)
+const rust = ['protocol', 'model', 'simulation', 'uapi', 'device', 'engine', 'node'].map((name) => `crates/${name}`)
 
 /** Builds the addon into a folder, and its types into a file beside. */
 const napi = (folder, types, ...more) => {

@@ -537,6 +537,9 @@ export declare function openDescriptors(fd: number, beside: Array<number>, devic
 /** Opens a device by its address. `memory` is the guest memory that a software device's DMA writes to. */
 export declare function openDevice(address: string, memory?: BindingGuestMemory | undefined | null, options?: BindingOpenOptions | undefined | null): Promise<BindingDevice | BindingError>
 
+/** Simulates a migration to its end, while the caller waits: a scenario's bounds say how long that can be. */
+export declare function simulate(scenario: string): string | BindingError
+
 /** Writes to a file descriptor, of which a copy is made at once. */
 export declare function sinkOfFd(fd: number): BindingSink | BindingError
 

@@ -24,6 +24,10 @@ const operands = {
     'DEVICE is model:SETTINGS. In an ARGUMENT, {device0} is the first device as QEMU takes it (sysfsdev=), {group0} its group,',
     "{cdev0} its character device, {device1} the second device, and so on. The status is the program's.",
   ].join('\n'),
+  simulate: [
+    "WORD=VALUE says what differs from the usual: 'seed=7 devices=stop-copy+p2p,stop-copy+p2p+pre-copy fault=save:12:fails(5)'.",
+    'docs/simulation.md lists all words; times are in microseconds of the virtual clock.',
+  ].join('\n'),
   inspect:
     "FILE is a stream of save, a file of QEMU's migrate or savevm, or one that libvirt saved; the file is only read.",
   view: 'FILE is what inspect takes, or a report of --report. The address has a token in it: whoever has it can read these files.',

@@ -13,6 +13,7 @@ import { runProbe } from './probe.ts'
 import { runRestore } from './restore.ts'
 import { runProgram } from './run.ts'
 import { runSave } from './save.ts'
+import { runSimulate } from './simulate.ts'
 import { runTrace } from './trace.ts'
 import { runView } from './view/view.ts'
 
@@ -26,6 +27,7 @@ const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> 
   inspect: runInspect,
   view: runView,
   run: runProgram,
+  simulate: runSimulate,
   demo: runDemo,
 }
 

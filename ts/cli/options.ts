@@ -233,8 +233,22 @@ const view: Command = {
   ],
 }
 
+const simulate: Command = {
+  name: 'simulate',
+  operands: 'WORD=VALUE...',
+  help: 'simulate a migration and what goes wrong in it, the same each time; status 1 if a rule was broken',
+  options: [
+    { name: 'moments', help: 'every moment of it, a line each' },
+    html,
+    force,
+    { name: 'json', help: 'print one object: the whole course' },
+    { name: 'quiet', help: 'print nothing but errors' },
+    { name: 'help', help: 'print this and end' },
+  ],
+}
+
 /** Every command. */
-export const commands = { save, restore, list, probe, doctor, trace, inspect, view, run, demo } as const
+export const commands = { save, restore, list, probe, doctor, trace, inspect, view, run, simulate, demo } as const
 
 /** The name of a command. */
 export type CommandName = keyof typeof commands

@@ -1,5 +1,5 @@
 // What a picture is drawn from: the course of a migration as one end saw it, or both. Where it comes from is a module for
-// each source: `from-events.ts`, `from-report.ts`, `from-stream.ts`; all times are on one clock, in microseconds.
+// each source: `from-events.ts`, `from-report.ts`, `from-simulation.ts`, `from-stream.ts`; all times are on one clock, in microseconds.
 import type { Downtime, Outcome, Phase, PreCopyEnd, Side } from '../session/report.ts'
 import type { SeenState } from '../states.ts'
 

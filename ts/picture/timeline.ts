@@ -98,7 +98,11 @@ const drawStretch = (run: Run, down: Span<unknown> | undefined, top: number, lay
   }
   const bracket = down ? drawSwitchover(down, switchover, y, layout) : { below: '', above: '' }
   const markup = [drawAxis(layout.scale, layout.zero, top, y), bracket.below, moved, ...ends, bracket.above]
-  return { markup: element('g', { class: 'vm-stretch' }, ...markup), bottom: y }
+  const { fromMicros, toMicros, left, width } = layout.scale
+  // For whoever puts something into the picture: a page that shows a moment of it.
+  const axis = { 'data-from': fromMicros, 'data-to': toMicros, 'data-left': left, 'data-width': width }
+  const place = { ...axis, 'data-top': top, 'data-bottom': y }
+  return { markup: element('g', { class: 'vm-stretch', ...place }, ...markup), bottom: y }
 }
 
 /** Between the whole run and its switchover: where the one lies in the other. */

@@ -10,6 +10,7 @@
 //! | [`transport`], [`pipe`], [`view`] | where bytes go: natively, or through buffers of JavaScript |
 //! | [`trace`] | traces of calls, compared |
 //! | [`inspect`] | files that are looked into |
+//! | [`simulation`] | migrations that are simulated |
 //! | [`model`] | the software device's own face, for tests and the demo |
 //! | [`promise`], [`error`] | promises that other threads settle, failures as values |
 //! | [`cleanup`] | what must end before an environment does |
@@ -35,6 +36,7 @@ pub mod options;
 pub mod pipe;
 pub mod promise;
 pub mod session;
+pub mod simulation;
 pub mod trace;
 pub mod transport;
 pub mod view;
