@@ -104,6 +104,31 @@ fn sections_of_qat() {
     assert_eq!(recognised(&cut).unwrap().problem.unwrap(), "the data end within record 2");
 }
 
+/// As the driver writes it: what pre-copy sends, then all the rest, each with a preamble, then zeros up to a fixed size.
+#[test]
+fn both_parts_of_qat() {
+    let section = |id: &[u8; 8], below: u32, bytes: &[u8]| {
+        [&id[..], &words(&[u32::try_from(bytes.len()).unwrap(), below]), bytes].concat()
+    };
+    let part = |sections: &[Vec<u8>]| {
+        let all = sections.concat();
+        let count = u32::try_from(sections.len()).unwrap();
+        [words(&[0xadf5_caea, 1, count << 16 | 16, u32::try_from(all.len()).unwrap()]), all].concat()
+    };
+    let below = [section(b"gencap\0\0", 0, &[1; 4]), section(b"svcmap\0\0", 0, &[2; 2])].concat();
+    let setup = part(&[section(b"CONFIG\0\0", 2, &below)]);
+    let state =
+        part(&[section(b"GENER\0\0\0", 0, &[3; 20]), section(b"MISCBAR\0", 0, &[]), section(b"ETRBAR\0\0", 0, &[4])]);
+    for padding in [0, 5, 4096] {
+        let found = recognised(&[&setup[..], &state, &vec![0; padding]].concat()).unwrap();
+        assert_eq!((found.family, &found.problem), (Family::Qat, &None), "{padding} bytes of padding");
+        assert_eq!((fact(&found, "sections"), fact(&found, "ids")), ("4", "CONFIG GENER MISCBAR ETRBAR"));
+        assert_eq!(fact(&found, "size"), (setup.len() + state.len() - 32).to_string());
+    }
+    let cut = [&setup[..], &state[..state.len() - 17]].concat();
+    assert_eq!(recognised(&cut).unwrap().problem.unwrap(), "3 of 4 sections are there");
+}
+
 #[test]
 fn packets_of_xe() {
     let packet = |kind: u8, payload: &[u8]| {

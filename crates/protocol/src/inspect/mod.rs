@@ -7,6 +7,10 @@
 //!
 //! What a file holds is found by its first bytes. Streams of this project are verified as a restore verifies them.
 //!
+//! Nothing is searched for after damage. Of our streams a restore uses nothing that comes after it: the numbers, offsets
+//! and totals of all later frames count the damaged one, so that a frame that is found by its magic could not be verified.
+//! Of QEMU's files a section that was found by looking for one could as well be bytes of a page.
+//!
 //! ```
 //! use vfio_migration_protocol::inspect::{Content, Format, Inspector, Part, Visit};
 //!

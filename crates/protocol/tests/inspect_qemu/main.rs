@@ -4,6 +4,7 @@ mod config;
 mod damage;
 mod file;
 mod framing;
+mod generated;
 mod multifd;
 mod seen;
 mod vfio;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | mlx5, virtio | size (8), flags (4), tag (4) | flags and tag are 0 or 1: no magic, so all records count before it is believed |
 //! | xe | version (1), type (1), tile (1), gt (1), flags (4), offset (8), size (8) | a descriptor comes first, and begins with the device's id |
-//! | QAT | id (8), size (4), subsections (4) | a preamble with a magic: `adf5caea` (4), version (4), its length (2), sections (2), size (4) |
+//! | QAT | id (8), size (4), subsections (4) | a preamble with a magic: `adf5caea` (4), version (4), its length (2), sections (2), size (4). A second one follows: the first part is what pre-copy sends, then all is padded |
 
 use super::{Family, Recognised, u16_at, u32_at, u64_at};
 
@@ -34,8 +34,12 @@ pub(super) struct Records {
     /// Records by their kind; the last place is for what has no name.
     counts: [u64; XE_TYPES.len() + 1],
     names: Vec<String>,
-    /// What comes after this many records is not theirs.
+    /// What comes after this many records is not theirs, unless another preamble says so.
     most: u64,
+    /// What the preambles say that their sections have, in bytes.
+    stated: u64,
+    /// Whether the rest is padding.
+    is_over: bool,
     begun: u64,
     problem: Option<String>,
 }
@@ -52,16 +56,16 @@ impl Records {
             counts: [0; XE_TYPES.len() + 1],
             names: Vec::new(),
             most,
+            stated: 0,
+            is_over: false,
             begun: 0,
             problem: None,
         };
         if u32_at(head, 0)? == QAT {
-            let (length, sections) = (u16_at(head, 8)?, u16_at(head, 10)?);
-            let found = Recognised::new(Family::Qat)
-                .with("version", u32_at(head, 4)?)
-                .with("sections", sections)
-                .with("size", u32_at(head, 12)?);
-            return Some(walker(Family::Qat, found, u64::from(length), u64::from(sections)));
+            // No sections yet: the walker comes to the preamble first.
+            u32_at(head, 12)?;
+            let found = Recognised::new(Family::Qat).with("version", u32_at(head, 4)?);
+            return Some(walker(Family::Qat, found, 0, 0));
         }
         if head.first_chunk() == Some(&[1, 1]) && u32_at(head, 24) == Some(XE_DEVICE) {
             let mut found = Recognised::new(Family::Xe).with("version", 1_u32);
@@ -79,14 +83,11 @@ impl Records {
     }
 
     pub(super) fn take(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() && self.problem.is_none() && self.begun <= self.most {
+        while !bytes.is_empty() && self.problem.is_none() && !self.is_over {
             if self.left > 0 {
                 let over = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
                 (self.left, bytes) = (self.left - over as u64, &bytes[over..]);
                 continue;
-            }
-            if self.begun == self.most {
-                return;
             }
             let due = self.head_len() - self.filled;
             let (here, rest) = bytes.split_at(due.min(bytes.len()));
@@ -112,6 +113,7 @@ impl Records {
                 self.left = u64_at(&head, 16).unwrap_or(0);
                 usize::from(head[1]).wrapping_sub(1)
             }
+            Family::Qat if self.begun == self.most => return self.preamble(),
             Family::Qat => {
                 let id = head[..8].split(|byte| *byte == 0).next().unwrap_or(&[]);
                 if self.names.len() < NAMED {
@@ -133,10 +135,25 @@ impl Records {
         self.begun += 1;
     }
 
+    /// A preamble of QAT's is complete, or what comes after the last section.
+    fn preamble(&mut self) {
+        let (Some(QAT), Some(length), Some(sections)) =
+            (u32_at(&self.head, 0), u16_at(&self.head, 8), u16_at(&self.head, 10))
+        else {
+            self.is_over = true;
+            return;
+        };
+        // Its length may be that of a longer one than is known here.
+        self.left = u64::from(length).saturating_sub(self.head_len() as u64);
+        self.most = self.most.saturating_add(u64::from(sections));
+        self.stated = self.stated.saturating_add(u64::from(u32_at(&self.head, 12).unwrap_or(0)));
+    }
+
     /// What was found. Records without a magic are believed only if all of them fit.
     pub(super) fn recognised(&self, complete: bool) -> Option<Recognised> {
         let mut found = self.found.clone();
-        let cut = complete && (self.filled > 0 || self.left > 0);
+        let is_padded = self.begun == self.most;
+        let cut = complete && (self.left > 0 || (self.filled > 0 && !is_padded));
         let cut = cut.then(|| format!("the data end within record {}", self.begun));
         let problem = self.problem.clone().or(cut);
         match self.family {
@@ -152,6 +169,7 @@ impl Records {
             Family::Qat => {
                 let few = complete && self.begun < self.most;
                 let few = few.then(|| format!("{} of {} sections are there", self.begun, self.most));
+                found = found.with("sections", self.most).with("size", self.stated);
                 Some(found.with("ids", self.names.join(" ")).problem(problem).problem(few))
             }
             _ => {
