@@ -162,7 +162,7 @@ pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -
     let capabilities = |outline: &Outline| outline.qemu.as_ref().map(|qemu| qemu.capabilities.join(", "));
     found.property(None, "capabilities", capabilities(one), capabilities(other));
     for (place, object) in one.objects.iter().enumerate() {
-        let Some(there) = other.objects.iter().position(|there| there.id == object.id) else {
+        let Some(there) = counterpart(one, place, other) else {
             found.say(Some(&object.id), "only the first file has it");
             continue;
         };
@@ -170,8 +170,8 @@ pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -
         let (mine, theirs) = (one_print.of(&Group::Object(place)), other_print.of(&Group::Object(there)));
         found.frames(&object.id, mine, theirs, object.checksum.is_some() && same(object, &other.objects[there]));
     }
-    for object in &other.objects {
-        if !one.objects.iter().any(|here| here.id == object.id) {
+    for (place, object) in other.objects.iter().enumerate() {
+        if counterpart(other, place, one).is_none() {
             found.say(Some(&object.id), "only the second file has it");
         }
     }
@@ -185,6 +185,14 @@ pub fn diff(first: (&Outline, &Fingerprint), second: (&Outline, &Fingerprint)) -
         }
     }
     found.0
+}
+
+/// The object of the other file that has the same id; of several, which a sound file does not have, the one with its turn.
+fn counterpart(one: &Outline, place: usize, other: &Outline) -> Option<usize> {
+    let id = &one.objects[place].id;
+    let turn = one.objects[..place].iter().filter(|before| before.id == *id).count();
+    let alike = other.objects.iter().enumerate().filter(|(_, there)| there.id == *id);
+    alike.map(|(there, _)| there).nth(turn)
 }
 
 fn same(one: &ObjectOutline, other: &ObjectOutline) -> bool {
