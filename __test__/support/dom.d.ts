@@ -3,11 +3,12 @@ interface Node {
   readonly textContent: string
 }
 interface Element extends Node {
+  readonly tagName: string
   readonly children: ArrayLike<Element>
   readonly dataset: Readonly<Record<string, string>>
   readonly scrollWidth: number
   readonly clientWidth: number
-  getBoundingClientRect(): { readonly left: number; readonly width: number }
+  getBoundingClientRect(): { readonly left: number; readonly top: number; readonly width: number }
 }
 interface HTMLElement extends Element {
   readonly title: string
