@@ -101,7 +101,7 @@ again('the fifth question what pre-copy has left', 'pre-copy-info', '2/pre-copy'
 again('the fifth report of the log in pre-copy', 'tracker-report', '1/pre-copy')
 // Nobody knows which will be the last one: all from the fifth on are so.
 const everyLater = (what, call, ours) =>
-  rows.add('source', what, 'EIO', `${call}@5+/pre-copy:EIO`, { on: ['11.1'], ours: `${call}@${ours}:EIO` })
+  rows.add('source', what, 'EIO', `${call}@5+/pre-copy:EIO`, { on: ['11.1'], ours: `${call}@${ours}:EIO`, rare: true })
 everyLater('the size in pre-copy, from the fifth question to the last', 'data-size', '1+')
 everyLater('what pre-copy has left, from the fifth question to the last', 'pre-copy-info', '2+/pre-copy')
 everyLater('the log in pre-copy, from the fifth report to the last', 'tracker-report', '1+/pre-copy')
@@ -109,7 +109,8 @@ everyLater('the log in pre-copy, from the fifth report to the last', 'tracker-re
 // When the guest runs for the first time, which for us is no session yet.
 const boot = (to, at) => {
   rows.add('source', `to ${to} when the guest begins`, 'EIO', `set-state@${at}:EIO`, { ours: undefined })
-  rows.add('source', `to ${to} when the guest begins`, 'error state', `set-state@${at}:error`, { ours: undefined })
+  const alike = { ours: undefined, rare: true }
+  rows.add('source', `to ${to} when the guest begins`, 'error state', `set-state@${at}:error`, alike)
 }
 boot('running-p2p', '1/running')
 boot('running', '1/running-p2p')

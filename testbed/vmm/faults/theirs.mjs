@@ -79,6 +79,7 @@ export const theirs = async (bed, row) => {
   if (cancelled) await source.execute('migrate-set-parameters', slow)
   const stays = !cancelled && isInPreCopy(faults)
   if (stays) await source.execute('migrate-set-parameters', { 'downtime-limit': 0 })
+  else if (capabilities.includes('multifd')) await source.execute('migrate-set-parameters', patient)
   const uri = `unix:${bed.file('socket')}`
   await target.execute('migrate-incoming', { uri })
   const refused = await source.execute('migrate', { uri }).catch((error) => error)
@@ -141,6 +142,12 @@ const isInPreCopy = (faults) => {
 
 /** How long QEMU lets a guest stand still unless it is told otherwise, in milliseconds. */
 const usual = { 'downtime-limit': 300 }
+
+/**
+ * How long where all that a device has comes while the guest stands still: by what QEMU measures on a busy machine it would not
+ * get through in the usual time, and so QEMU would never let it stand still.
+ */
+const patient = { 'downtime-limit': 10_000 }
 
 /** So few bytes a second that a migration is still in pre-copy when it is cancelled. */
 const slow = { 'max-bandwidth': 100_000 }
