@@ -6,16 +6,15 @@ use std::time::Duration;
 use vfio_migration::{Code, EventKind, Outcome, RestoreOptions, SaveOptions, Session};
 
 use crate::relay::{Relay, Way};
-use crate::scene::{Draw, assert_identical, assert_works, origin, target, within};
+use crate::scene::{Draw, SMALL_PAIRS, assert_identical, assert_works, origin, target, within};
 
-const SMALL: &str = "size=256KiB,pre-copy,p2p,dirty-tracking,dirty-rate=4,dma-rate=2";
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How many bytes a whole migration takes each way, about.
-fn lengths() -> [u64; 2] {
+fn lengths(pair: (&str, &str)) -> [u64; 2] {
     let mut relay = Relay::whole();
     let threads = std::mem::take(&mut relay.threads);
-    let ended = run(relay);
+    let ended = run(relay, pair);
     assert_eq!(ended, Ended::Moved);
     let mut lengths = threads.into_iter().map(|thread| thread.join().unwrap());
     [lengths.next().unwrap(), lengths.next().unwrap()]
@@ -30,10 +29,10 @@ enum Ended {
 }
 
 /// One migration over a relay, with callers who settle what is in doubt: the destination has the last word if it runs.
-fn run(relay: Relay) -> Ended {
+fn run(relay: Relay, (here, there): (&str, &str)) -> Ended {
     let options = SaveOptions { chunk: 64 << 10, deadline: DEADLINE, ..SaveOptions::default() };
-    let mut origin = origin(SMALL, options);
-    let mut target = target(SMALL, RestoreOptions { deadline: DEADLINE, ..RestoreOptions::default() });
+    let mut origin = origin(here, options);
+    let mut target = target(there, RestoreOptions { deadline: DEADLINE, ..RestoreOptions::default() });
     let restoring = target.restore.start(relay.source).unwrap();
     let saving = origin.save.start(relay.sink).unwrap();
     let (saved, restored, doubts) = within("the migration", move || {
@@ -83,35 +82,40 @@ fn settle(session: &Session) -> bool {
 
 #[test]
 fn at_seeded_bytes_forward() {
-    let [length, _] = lengths();
-    let mut draw = Draw(3);
-    for _ in 0..30 {
-        cut(Way::Forward, draw.below(length));
-    }
-    // The end of a stream is where ownership changes hands.
-    for before_end in (0..512).step_by(16) {
-        cut(Way::Forward, length.saturating_sub(before_end));
+    for pair in SMALL_PAIRS {
+        let [length, _] = lengths(pair);
+        let mut draw = Draw(3);
+        for _ in 0..30 {
+            cut(Way::Forward, draw.below(length), pair);
+        }
+        // The end of a stream is where ownership changes hands.
+        for before_end in (0..512).step_by(16) {
+            cut(Way::Forward, length.saturating_sub(before_end), pair);
+        }
     }
 }
 
 #[test]
 fn at_seeded_bytes_back() {
-    let [_, length] = lengths();
-    let mut draw = Draw(4);
-    for _ in 0..30 {
-        cut(Way::Back, draw.below(length));
-    }
-    for before_end in (0..512).step_by(16) {
-        cut(Way::Back, length.saturating_sub(before_end));
+    for pair in SMALL_PAIRS {
+        let [_, length] = lengths(pair);
+        let mut draw = Draw(4);
+        for _ in 0..30 {
+            cut(Way::Back, draw.below(length), pair);
+        }
+        for before_end in (0..512).step_by(16) {
+            cut(Way::Back, length.saturating_sub(before_end), pair);
+        }
     }
 }
 
-fn cut(way: Way, after: u64) {
+fn cut(way: Way, after: u64, pair: (&str, &str)) {
     let relay = Relay::cut(way, after);
     let was_cut = relay.was_cut.clone();
-    let ended = run(relay);
+    let ended = run(relay, pair);
     assert!(
         was_cut.load(Ordering::SeqCst) || ended == Ended::Moved,
-        "{ended:?} with nothing cut after {after} {way:?}"
+        "{ended:?} of {} with nothing cut after {after} {way:?}",
+        pair.0
     );
 }

@@ -14,6 +14,20 @@ pub(crate) const MEMORY: u64 = 2 << 20;
 /// A device that can do everything, and works hard.
 pub(crate) const DEVICE: &str = "size=4MiB,pre-copy,p2p,dirty-tracking,dirty-rate=8,dma-rate=8";
 
+/// What a device is at each end: `(here, there)`. One that speaks fsm, and such with a region whose windows differ.
+pub(crate) const SMALL_PAIRS: [(&str, &str); 3] = [
+    (SMALL, SMALL),
+    (
+        "size=256KiB,pre-copy,p2p,dirty-tracking,dirty-rate=4,dma-rate=2,protocol=region,window=128KiB,segment=1KiB..32KiB",
+        "size=256KiB,pre-copy,p2p,dirty-tracking,dirty-rate=4,dma-rate=2,protocol=region,window=32KiB,mmap=sparse",
+    ),
+    (
+        "size=256KiB,pre-copy,dirty-tracking,dirty-rate=4,dma-rate=2,protocol=region,dialect=libvfio-user,segment=16KiB",
+        "size=256KiB,pre-copy,dirty-tracking,dirty-rate=4,dma-rate=2,protocol=region,dialect=libvfio-user,window=64KiB",
+    ),
+];
+const SMALL: &str = "size=256KiB,pre-copy,p2p,dirty-tracking,dirty-rate=4,dma-rate=2";
+
 /// The source: a device with its guest at work, and the guest's memory.
 pub(crate) struct Origin {
     pub(crate) save: SaveBuilder,

@@ -10,10 +10,12 @@ use vfio_migration::{
     Address, Code, EventKind, Listener, Outcome, RestoreOptions, SaveOptions, Sink, TransportOptions,
 };
 
-use crate::scene::{DEVICE, Draw, Folder, origin, target, within};
+use crate::scene::{DEVICE, Draw, Folder, SMALL_PAIRS, origin, target, within};
 
 /// Where the other process listens; it is told in the environment that it is one.
 const LISTEN: &str = "VFIO_MIGRATION_TEST_LISTEN";
+/// And what its device is.
+const THERE: &str = "VFIO_MIGRATION_TEST_DEVICE";
 
 /// The destination's process. Among the tests it is one that does nothing.
 #[test]
@@ -22,7 +24,8 @@ fn destination() {
     let listener = Listener::bind(&address.parse().unwrap(), &TransportOptions::default()).unwrap();
     println!("\nlistening {}", listener.address());
     let source = listener.accept().unwrap();
-    let mut target = target(DEVICE, RestoreOptions { deadline: Duration::from_secs(5), ..RestoreOptions::default() });
+    let device = std::env::var(THERE).unwrap();
+    let mut target = target(&device, RestoreOptions { deadline: Duration::from_secs(5), ..RestoreOptions::default() });
     let session = target.restore.start(source).unwrap();
     for event in session.events() {
         if matches!(event.kind, EventKind::InDoubt { .. }) {
@@ -51,10 +54,11 @@ struct Destination {
 }
 
 impl Destination {
-    fn start(address: &str) -> Self {
+    fn start(address: &str, device: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "two_processes_move_a_device::destination", "--nocapture", "--test-threads=1"])
             .env(LISTEN, address)
+            .env(THERE, device)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -84,9 +88,9 @@ fn line(says: &mut impl BufRead, start: &str) -> Option<String> {
     says.lines().map_while(Result::ok).find_map(|line| line.strip_prefix(start).map(str::to_owned))
 }
 
-fn move_over(address: &str) {
-    let destination = Destination::start(address);
-    let mut origin = origin(DEVICE, SaveOptions::default());
+fn move_over(address: &str, (here, there): (&str, &str)) {
+    let destination = Destination::start(address, there);
+    let mut origin = origin(here, SaveOptions::default());
     let sink = Sink::connect(&destination.address, &TransportOptions::default()).unwrap();
     let saving = origin.save.start(sink).unwrap();
     let (saved, there) = within("the migration", move || (saving.wait(), destination.finished()));
@@ -102,22 +106,24 @@ fn move_over(address: &str) {
 
 #[test]
 fn over_a_unix_socket() {
-    let folder = Folder::new("processes");
-    move_over(&format!("unix:{}", folder.path("socket").display()));
+    for pair in SMALL_PAIRS {
+        let folder = Folder::new("processes");
+        move_over(&format!("unix:{}", folder.path("socket").display()), pair);
+    }
 }
 
 #[test]
 fn over_tcp() {
-    move_over("tcp:127.0.0.1:0");
+    move_over("tcp:127.0.0.1:0", (DEVICE, DEVICE));
 }
 
 #[test]
 fn and_a_destination_that_is_killed_leaves_the_guest_to_the_source() {
     let mut draw = Draw(8);
-    for _ in 0..12 {
-        let mut destination = Destination::start("tcp:127.0.0.1:0");
+    for (here, there) in [(DEVICE, DEVICE); 12].into_iter().chain(SMALL_PAIRS).chain(SMALL_PAIRS) {
+        let mut destination = Destination::start("tcp:127.0.0.1:0", there);
         let options = SaveOptions { chunk: 64 << 10, deadline: Duration::from_secs(10), ..SaveOptions::default() };
-        let mut origin = origin(DEVICE, options);
+        let mut origin = origin(here, options);
         let sink = Sink::connect(&destination.address, &TransportOptions::default()).unwrap();
         let saving = origin.save.start(sink).unwrap();
         let after = Duration::from_micros(draw.below(25_000));
