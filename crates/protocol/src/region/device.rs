@@ -1,6 +1,7 @@
-//! A device with a migration region, as a [`Device`].
+//! A device with a migration region, as a [`Device`](crate::Device).
 
 mod areas;
+mod calls;
 mod reach;
 mod unfit;
 
@@ -8,20 +9,13 @@ pub use areas::Areas;
 pub use reach::{Region, RegionOptions};
 pub use unfit::{BadAreas, UnfitRegion};
 
-use std::sync::Arc;
-
 use super::{Access, Change, Register, ResumeLoop, SaveLoop, StateBits, Step};
-use crate::{
-    CallError, Capabilities, Companions, Device, Errno, Estimate, Filled, Passport, PreCopyInfo, Protocol, State, Table,
-};
-
-/// How often a change of state that a signal interrupted is begun again.
-const INTERRUPTIONS: u32 = 100;
+use crate::{CallError, Capabilities, Errno, Estimate, Filled, Passport, State, Table};
 
 /// How much of a segment is kept in memory at most when the device is asked for its next state.
 const MOST_KEPT: usize = 1 << 30;
 
-/// A device behind a [`Region`].
+/// A device behind a [`Region`], as a [`Device`](crate::Device).
 ///
 /// It reads before it writes: reserved bits of `device_state` stay as they are, and a change is over when the register
 /// says so. Registers are accessed by their own width; data goes through the mapped parts where there are any, and in
@@ -300,100 +294,6 @@ impl<R: Region> RegionDevice<R> {
         let Data::Save(save) = &mut self.data else { return Ok(None) };
         save.pending(bytes);
         Ok(Some(Estimate::from_device(bytes)))
-    }
-}
-
-impl<R: Region> Device for RegionDevice<R> {
-    fn passport(&self) -> &Passport {
-        &self.passport
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.capabilities
-    }
-
-    fn protocol(&self) -> Protocol {
-        Protocol::Region
-    }
-
-    fn table(&self) -> Table {
-        self.table
-    }
-
-    fn state(&mut self) -> Result<State, CallError> {
-        self.region.begin();
-        let value = self.register(Register::DeviceState)?;
-        let state = StateBits::new(u32::try_from(value).unwrap_or(u32::MAX)).state(self.region.has_ndma());
-        self.found(state);
-        Ok(state)
-    }
-
-    fn set_state(&mut self, to: State) -> Result<(), CallError> {
-        self.region.begin();
-        for _ in 1..INTERRUPTIONS {
-            // After an interruption it may be anywhere on the way: the walk begins with reading the state.
-            match self.walk(to) {
-                Err(error) if error.errno == Errno::EINTR => {}
-                answer => return answer,
-            }
-        }
-        self.walk(to)
-    }
-
-    fn reset(&mut self) -> Result<(), CallError> {
-        self.region.begin();
-        self.region.reset()?;
-        self.forget();
-        self.last = None;
-        Ok(())
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> Result<Filled, CallError> {
-        self.region.begin();
-        let stopped = self.last == Some(State::StopCopy);
-        let Data::Save(save) = &mut self.data else { return Err(self.no_data("read")) };
-        let first = save.read(into.len(), stopped);
-        self.drive(first, into)
-    }
-
-    fn write(&mut self, data: &[u8], segment_end: bool) -> Result<usize, CallError> {
-        if let Some(failed) = &self.write_failed {
-            return Err(failed.clone());
-        }
-        self.region.begin();
-        let written = self.give(data, segment_end);
-        if let (Err(error), Data::Resume(_)) = (&written, &self.data) {
-            self.write_failed = Some(error.clone());
-        }
-        written
-    }
-
-    fn pre_copy_info(&mut self) -> Result<PreCopyInfo, CallError> {
-        if !self.last.is_some_and(State::is_pre_copy) {
-            return Err(CallError::because(Errno::EINVAL, "the device is not in pre-copy"));
-        }
-        self.region.begin();
-        // A region does not tell initial data from other data.
-        let dirty = self.left()?.ok_or_else(|| self.no_data("ask about"))?;
-        Ok(PreCopyInfo { initial: Estimate::Known(0), dirty, reinit: false })
-    }
-
-    fn data_size(&mut self) -> Result<Estimate, CallError> {
-        self.region.begin();
-        // `pending_bytes` means nothing before the device saves.
-        Ok(self.left()?.unwrap_or(Estimate::Unknown))
-    }
-
-    fn companions(&self) -> Option<Companions> {
-        self.region.companions()
-    }
-
-    fn interrupter(&self) -> Option<Arc<dyn Fn() + Send + Sync>> {
-        self.region.interrupter()
-    }
-
-    fn resets(&self) -> Option<u64> {
-        self.region.resets()
     }
 }
 
