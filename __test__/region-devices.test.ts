@@ -52,6 +52,27 @@ test('an option that makes no sense is refused', async (t) => {
   })
 })
 
+test('how much of a device is put up with can be limited', async (t) => {
+  const file = await temporary(t)
+  const saved = async (settings: string, experimentalRegion: OpenOptions['experimentalRegion'] & {}) => {
+    const { device } = await model(t, settings, { experimentalRegion })
+    const saving = await save(device, { preCopy: false })
+    return t.throwsAsync(saving.sendTo({ file: file('state') }, { overwrite: true }))
+  }
+  const large = await saved(region, { maxStopCopyBytes: 100_000 })
+  t.true(isVfioError(large, 'ERR_VFIO_DEVICE_FAILED'), String(large))
+  t.regex(String(large), /100000/)
+  // It says for ever that bytes are pending, and gives none.
+  const empty = await saved(`${region},fault=read-data-size@1+:zero`, { maxEmptyRounds: 3 })
+  t.regex(String(empty), /said 4 times/)
+  for (const wrong of [{ maxStopCopyBytes: -1 }, { maxStopCopyBytes: 1.5 }, { maxEmptyRounds: 2 ** 32 }]) {
+    await t.throwsAsync(openDevice(`model:${region}`, { experimentalRegion: wrong }), {
+      code: 'ERR_VFIO_USAGE',
+      message: /^max(StopCopyBytes|EmptyRounds) is a number/,
+    })
+  }
+})
+
 test('it says what it is, and a device that speaks fsm does not mind', async (t) => {
   const { device } = await model(t, `${region},p2p`)
   t.is(device.protocol, 'region')

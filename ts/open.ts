@@ -43,6 +43,10 @@ export interface RegionOptions {
    * puts up with that. @default false: it is an error
    */
   readonly splitSegments?: boolean
+  /** In a save, most bytes that the device may give once it has stopped. @default 1 TiB */
+  readonly maxStopCopyBytes?: bigint | number
+  /** In a save, how often in a row a stopped device may say that bytes are pending and give none. @default 16 */
+  readonly maxEmptyRounds?: number
 }
 
 /**
@@ -137,6 +141,14 @@ const region = (options: RegionOptions) => {
   if (typeof options !== 'object' || options === null) {
     throw usage(`experimentalRegion is an object, {} at least, not ${options === null ? 'null' : typeof options}`)
   }
-  const { dialect = 'thread', splitSegments = false } = options
-  return { dialect: String(dialect), splitSegments: Boolean(splitSegments) }
+  const { dialect = 'thread', splitSegments = false, maxStopCopyBytes: bytes, maxEmptyRounds: rounds } = options
+  const isSize = typeof bytes === 'bigint' ? bytes >= 0n && bytes < 2n ** 64n : isWhole(bytes, 2 ** 53)
+  if (bytes !== undefined && !isSize) throw usage(`maxStopCopyBytes is a number of bytes, not ${String(bytes)}`)
+  if (rounds !== undefined && !isWhole(rounds, 2 ** 32)) throw usage(`maxEmptyRounds is a number, not ${String(rounds)}`)
+  return {
+    dialect: String(dialect),
+    splitSegments: Boolean(splitSegments),
+    ...(bytes === undefined ? {} : { stopCopyLimit: BigInt(bytes) }),
+    ...(rounds === undefined ? {} : { emptyRoundsLimit: rounds }),
+  }
 }

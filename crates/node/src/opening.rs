@@ -8,7 +8,7 @@ use napi::bindgen_prelude::{BigInt, Object};
 use napi_derive::napi;
 use vfio_migration::device::kernel::{self, Holding, Offer};
 use vfio_migration::device::{Address, Lent, OpenOptions, Opened, Place, RegionOptions};
-use vfio_migration::protocol::region::Oversized;
+use vfio_migration::protocol::region::{Limits, Oversized};
 use vfio_migration::protocol::state::Dialect;
 use vfio_migration::{Code, Error};
 
@@ -64,6 +64,10 @@ pub struct BindingRegion {
     pub dialect: String,
     /// Whether a segment that is larger than the device's window is split.
     pub split_segments: bool,
+    /// Most bytes of a stopped device.
+    pub stop_copy_limit: Option<BigInt>,
+    /// How often in a row a stopped device may have bytes pending and give none.
+    pub empty_rounds_limit: Option<u32>,
 }
 
 /// A log of dirty pages that the caller lends.
@@ -164,13 +168,19 @@ impl TryFrom<BindingOpenOptions> for OpenOptions {
 impl TryFrom<BindingRegion> for RegionOptions {
     type Error = Error;
 
-    fn try_from(BindingRegion { dialect, split_segments }: BindingRegion) -> Result<Self, Error> {
+    fn try_from(region: BindingRegion) -> Result<Self, Error> {
+        let BindingRegion { dialect, split_segments, stop_copy_limit, empty_rounds_limit } = region;
         let dialect = dialect.parse().map_err(|_| {
             let known = Dialect::ALL.map(|dialect| dialect.to_string()).join(", ");
             Error::new(Code::Usage, format!("'{dialect}' is no dialect of the migration region: there are {known}"))
         })?;
         let oversized = if split_segments { Oversized::Split } else { Oversized::Refuse };
-        Ok(Self { dialect, oversized, ..Self::default() })
+        let usual = Limits::default();
+        let limits = Limits {
+            stop_copy: stop_copy_limit.map_or(usual.stop_copy, |bytes| bytes.get_u64().1),
+            empty_rounds: empty_rounds_limit.unwrap_or(usual.empty_rounds),
+        };
+        Ok(Self { dialect, oversized, limits })
     }
 }
 
