@@ -1,8 +1,11 @@
 // Devices of the kernel that cannot be had: one line, a remedy, and a status that says who must act. What a real kernel does is
 // tested in the test bed.
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import test from 'ava'
 import { isVfioError, openDevice } from 'vfio-migration'
 import { lastJson, run } from './support/cli.js'
+import { temporary } from './support/temporary.js'
 
 const nobody = 'mdev:00000000-0000-4000-8000-000000000000'
 
@@ -38,4 +41,20 @@ test('a token is in no error', async (t) => {
   const error = await t.throwsAsync(openDevice(`${nobody}?vf_token=${secret}`))
   t.true(isVfioError(error))
   t.notRegex(JSON.stringify(error) + String(error?.stack), /deadbeef/)
+})
+
+test('a program that hands nothing over is waited for as long as it is told', async (t) => {
+  const path = (await temporary(t))('silent.sock')
+  const silent = createServer()
+  t.teardown(() => silent.close())
+  const connected = once(silent, 'connection')
+  silent.listen(path)
+  await once(silent, 'listening')
+  const opening = openDevice(`fd:unix:${path}`, { waitMs: 50 })
+  await t.throwsAsync(opening, { code: 'ERR_VFIO_USAGE', message: /said nothing within 50 ms/ })
+  const [socket] = await connected
+  socket.destroy()
+  for (const waitMs of [-1, Number.NaN, '50' as unknown as number]) {
+    await t.throwsAsync(openDevice(`fd:unix:${path}`, { waitMs }), { code: 'ERR_VFIO_USAGE', message: /waitMs/ })
+  }
 })

@@ -374,6 +374,8 @@ export interface BindingOpenOptions {
   toSave?: boolean
   /** It is taken all the same. */
   fresh?: boolean
+  /** How long the program at a unix socket may take to hand the device over, in milliseconds. */
+  waitMs?: number
   /** A log of dirty pages beside the device's own that may be used. */
   tracking?: BindingTracking
   /** A device with a migration region is opened too, which is experimental. */

@@ -1,5 +1,6 @@
 import { type Device, OpenDevice } from './device.ts'
 import { usage } from './errors.ts'
+import { milliseconds } from './milliseconds.ts'
 import { native, settle } from './native.ts'
 import type { SeenState } from './states.ts'
 
@@ -14,6 +15,12 @@ export interface OpenOptions {
   readonly toSave?: boolean
   /** It is taken all the same. @default false */
   readonly fresh?: boolean
+  /**
+   * How long the program at a unix socket (`fd:unix:PATH`) may take to hand the device over, in milliseconds.
+   *
+   * @default 10_000
+   */
+  readonly waitMs?: number
   /**
    * What may track dirty pages where the device's own log is not there or does not work. What belongs to you is not
    * started, stopped or read without it. @default nothing
@@ -100,12 +107,17 @@ export const openDevice = async (from: string | Descriptors, options: OpenOption
 }
 
 /** @internal The options as the addon takes them. */
-export const nativeOptions = ({ toSave = false, fresh = false, tracking, experimentalRegion }: OpenOptions) => ({
-  toSave,
-  fresh,
-  ...(tracking === undefined ? {} : { tracking: lent(tracking) }),
-  ...(experimentalRegion === undefined ? {} : { region: region(experimentalRegion) }),
-})
+export const nativeOptions = (options: OpenOptions) => {
+  const { toSave = false, fresh = false, tracking, experimentalRegion } = options
+  const waitMs = milliseconds(options, 'waitMs')
+  return {
+    toSave,
+    fresh,
+    ...(waitMs === undefined ? {} : { waitMs }),
+    ...(tracking === undefined ? {} : { tracking: lent(tracking) }),
+    ...(experimentalRegion === undefined ? {} : { region: region(experimentalRegion) }),
+  }
+}
 
 const opened = (from: string | Descriptors, how: OpenOptions) => {
   const options = nativeOptions(how)

@@ -15,6 +15,7 @@ use vfio_migration::{Code, Error};
 use crate::descriptor;
 use crate::device::BindingDevice;
 use crate::model::BindingGuestMemory;
+use crate::options::milliseconds;
 use crate::promise::Answer;
 
 /// How a device of the kernel came to be open.
@@ -51,6 +52,8 @@ pub struct BindingOpenOptions {
     pub to_save: Option<bool>,
     /// It is taken all the same.
     pub fresh: Option<bool>,
+    /// How long the program at a unix socket may take to hand the device over, in milliseconds.
+    pub wait_ms: Option<f64>,
     /// A log of dirty pages beside the device's own that may be used.
     pub tracking: Option<BindingTracking>,
     /// A device with a migration region is opened too, which is experimental.
@@ -154,10 +157,11 @@ impl TryFrom<BindingOpenOptions> for OpenOptions {
     type Error = Error;
 
     fn try_from(options: BindingOpenOptions) -> Result<Self, Error> {
-        let BindingOpenOptions { to_save, fresh, tracking, region } = options;
+        let BindingOpenOptions { to_save, fresh, wait_ms, tracking, region } = options;
         Ok(Self {
             to_save: to_save.unwrap_or(false),
             fresh: fresh.unwrap_or(false),
+            wait: wait_ms.map(milliseconds),
             lent: tracking.map(Lent::from),
             region: region.map(RegionOptions::try_from).transpose()?,
             ..Self::default()

@@ -85,7 +85,11 @@ impl From<BindingRestoreOptions> for RestoreOptions {
 /// As good as for ever, and still a time that can be added to another.
 const LONGEST: Duration = Duration::from_secs(1 << 32);
 
-/// The facade has checked that it is a number of milliseconds from 0 on.
 fn time(ms: Option<f64>, default: Duration) -> Duration {
-    ms.map_or(default, |ms| Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(LONGEST).min(LONGEST))
+    ms.map_or(default, milliseconds)
+}
+
+/// The facade has checked that it is a number of milliseconds from 0 on.
+pub(crate) fn milliseconds(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(LONGEST).min(LONGEST)
 }
