@@ -6,7 +6,7 @@ use std::io;
 use serde::Serialize;
 use vfio_migration_device::{self as device, KernelError, OpenError};
 use vfio_migration_protocol::session::{Failure, Fault, NotNow};
-use vfio_migration_protocol::{Errno, State};
+use vfio_migration_protocol::{CallError, Errno, State};
 
 /// Something failed: who must act is the [`code`](Error::code), what was being done the [`what`](Error::what).
 ///
@@ -41,6 +41,32 @@ impl Error {
     /// What the caller can do about it: one sentence.
     pub fn remedy(&self) -> &str {
         self.remedy.as_deref().unwrap_or(self.code.remedy())
+    }
+
+    /// A call to a log of dirty pages ([`DirtyLog`](device::DirtyLog)) that failed: because of what the caller asked for, if
+    /// `asked_wrongly`, because nothing tracks, or because a tracker did. Only who made the call can know the first: a tracker
+    /// may answer `EINVAL` too.
+    ///
+    /// ```
+    /// use vfio_migration::device::{DirtyLog, open};
+    /// use vfio_migration::{Code, Error};
+    /// let mut opened = open("model:size=1MiB", None)?;
+    /// let failed = DirtyLog::start(&mut opened.trackers, Vec::new(), 4096).map_err(|error| {
+    ///     Error::dirty_log("cannot log dirty pages", &error, false)
+    /// });
+    /// assert_eq!(failed.err().map(|error| error.code), Some(Code::Unsupported));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dirty_log(doing: &str, error: &CallError, asked_wrongly: bool) -> Self {
+        let (code, remedy) = match error.errno {
+            _ if asked_wrongly => (Code::Usage, None),
+            Errno::EOPNOTSUPP => {
+                let lend = "lend it the tracking of its container or of its page table, if memory is mapped there";
+                (Code::Unsupported, Some(lend.to_owned()))
+            }
+            _ => (Code::MemoryFailed, None),
+        };
+        Self { errno: Some(error.errno), remedy, ..Self::new(code, format!("{doing}: {error}")) }
     }
 
     pub(crate) fn io(code: Code, what: impl fmt::Display, error: &io::Error) -> Self {
@@ -228,6 +254,23 @@ mod tests {
             assert_eq!((error.code, error.remedy()), (code, remedy), "{address}");
             assert!(words.starts_with(&error.what), "{words}");
         }
+    }
+
+    #[test]
+    fn of_a_log_that_failed_it_is_said_who_must_act() {
+        let failed = |errno, asked_wrongly| Error::dirty_log("cannot read", &CallError::new(errno), asked_wrongly);
+        for (errno, asked_wrongly, code) in [
+            (Errno::EINVAL, true, Code::Usage),
+            // A tracker's own answer is not the caller's mistake.
+            (Errno::EINVAL, false, Code::MemoryFailed),
+            (Errno::EIO, false, Code::MemoryFailed),
+            (Errno::EOPNOTSUPP, false, Code::Unsupported),
+        ] {
+            let error = failed(errno, asked_wrongly);
+            assert_eq!((error.code, error.errno), (code, Some(errno)));
+            assert!(error.what.starts_with("cannot read: "), "{error}");
+        }
+        assert!(failed(Errno::EOPNOTSUPP, false).remedy().starts_with("lend it the tracking"));
     }
 
     #[cfg(target_os = "linux")]

@@ -69,7 +69,7 @@ fn started(whole: &mut Whole, ranges: Vec<IovaRange>, page_size: u64) -> Result<
         return Err(error);
     }
     let log = DirtyLog::start(&mut whole.trackers, ranges, page_size);
-    let log = log.map_err(|error| failed("cannot log dirty pages", &error, error.errno == Errno::EINVAL))?;
+    let log = log.map_err(|error| Error::dirty_log("cannot log dirty pages", &error, error.errno == Errno::EINVAL))?;
     whole.tracked = true;
     Ok(log)
 }
@@ -110,7 +110,7 @@ impl BindingDirtyLog {
         let device = self.device.clone();
         self.worker.close(move |log| {
             let stopped = log.map_or(Ok(()), |log| returned(log, &device));
-            answer.give(stopped.map_err(|error| failed("cannot stop a log of dirty pages", &error, false)));
+            answer.give(stopped.map_err(|error| Error::dirty_log("cannot stop a log of dirty pages", &error, false)));
         });
         Ok(promise)
     }
@@ -123,7 +123,8 @@ impl BindingDirtyLog {
         let (answer, promise) = Answer::promised(env)?;
         self.worker.send(Task::Run(Box::new(move |log| {
             let pages = read(log);
-            let pages = pages.map_err(|error| failed("cannot read dirty pages", &error, log.lost().is_none()));
+            let pages =
+                pages.map_err(|error| Error::dirty_log("cannot read dirty pages", &error, log.lost().is_none()));
             answer.make(move |_| pages.map(BindingDirtyPages));
         })));
         Ok(promise)
@@ -178,20 +179,4 @@ impl From<&BindingRange> for IovaRange {
     fn from(range: &BindingRange) -> Self {
         Self { iova: range.iova.get_u64().1, length: range.length.get_u64().1 }
     }
-}
-
-/// A call to a log that failed: because of what the caller asked for, because nothing tracks, or because a tracker did.
-fn failed(what: &str, error: &CallError, is_usage: bool) -> Error {
-    let code = match error.errno {
-        _ if is_usage => Code::Usage,
-        Errno::EOPNOTSUPP => Code::Unsupported,
-        _ => Code::MemoryFailed,
-    };
-    let mut failed = Error::new(code, format!("{what}: {error}"));
-    failed.errno = Some(error.errno);
-    if code == Code::Unsupported {
-        failed.remedy =
-            Some("lend it the tracking of its container or of its page table, if memory is mapped there".into());
-    }
-    failed
 }
