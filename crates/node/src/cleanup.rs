@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use napi::Env;
+
+use crate::thread::Thread;
 
 /// How long an ending environment waits for a call that a device does not end. After it the thread is left alone: it
 /// touches nothing of JavaScript's.
@@ -16,7 +18,7 @@ pub(crate) trait Live: Send + Sync {
     /// Makes the thread end soon.
     fn signal(&self);
     /// The thread, to be joined.
-    fn thread(&self) -> Option<JoinHandle<()>>;
+    fn thread(&self) -> Option<Thread>;
     /// Whether the thread has not ended yet.
     fn lives(&self) -> bool;
 }
@@ -53,14 +55,14 @@ fn end_all() {
     for one in &all {
         one.signal();
     }
-    let until = Instant::now() + PATIENCE;
+    // In WASM they need the event loop to end, and it does not go on while this waits.
+    let until = Instant::now() + if cfg!(target_family = "wasm") { Duration::ZERO } else { PATIENCE };
     for thread in all.iter().filter_map(|one| one.thread()) {
         while !thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
         if thread.is_finished() {
-            // A panic was reported where it happened; there is nobody left to tell.
-            let _ = thread.join();
+            thread.join();
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`model`] | the software device's own face, for tests and the demo |
 //! | [`promise`], [`error`] | promises that other threads settle, failures as values |
 //! | [`cleanup`] | what must end before an environment does |
+//! | `thread` | threads that JavaScript's thread asks for |
 
 #![expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned by the call")]
 
@@ -37,6 +38,7 @@ pub mod pipe;
 pub mod promise;
 pub mod session;
 pub mod simulation;
+mod thread;
 pub mod trace;
 pub mod transport;
 pub mod view;

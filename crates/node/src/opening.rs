@@ -1,7 +1,6 @@
 //! How devices come to be open here, and how they are handed on.
 
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use napi::Env;
 use napi::bindgen_prelude::{BigInt, Object};
@@ -17,6 +16,7 @@ use crate::device::BindingDevice;
 use crate::model::BindingGuestMemory;
 use crate::options::milliseconds;
 use crate::promise::Answer;
+use crate::thread;
 
 /// How a device of the kernel came to be open.
 #[napi(object, object_from_js = false)]
@@ -138,12 +138,10 @@ fn opened_elsewhere(
     open: impl FnOnce() -> Result<(String, Opened), Error> + Send + 'static,
 ) -> napi::Result<Object<'_>> {
     let (answer, promise) = Answer::promised(env)?;
-    let name = thread::Builder::new().name("vfio-open".into());
-    let spawned = name.spawn(move || {
+    thread::spawn("vfio-open", move || {
         let opened = open();
         answer.make(move |env| opened.and_then(|(address, opened)| BindingDevice::new(env, address, opened)));
-    });
-    spawned?;
+    })?;
     Ok(promise)
 }
 

@@ -1,13 +1,13 @@
 //! Promises that another thread settles, with a value or with a failure as a value.
 
 use std::any::type_name;
-use std::thread;
 
 use napi::bindgen_prelude::{Either, Object, ToNapiValue};
 use napi::{Env, JsDeferred};
 use vfio_migration::{Code, Error};
 
 use crate::error::BindingError;
+use crate::thread;
 
 type Settle<T> = Box<dyn FnOnce(Env) -> napi::Result<Either<T, BindingError>> + Send>;
 
@@ -63,6 +63,6 @@ pub(crate) fn elsewhere<'env, T: ToNapiValue + Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> napi::Result<Object<'env>> {
     let (answer, promise) = Answer::promised(env)?;
-    thread::Builder::new().name(name.into()).spawn(move || answer.give(work()))?;
+    thread::spawn(name, move || answer.give(work()))?;
     Ok(promise)
 }

@@ -1,7 +1,6 @@
 //! Sessions: the engine's own threads do the work, one more per session hands its news to JavaScript.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use napi::Env;
 use napi::bindgen_prelude::{ClassInstance, Either, Object};
@@ -18,6 +17,7 @@ use crate::model::BindingGuestMemory;
 use crate::news::{BindingNews, News};
 use crate::options::{BindingRestoreOptions, BindingSaveOptions};
 use crate::promise::Answer;
+use crate::thread::{self, Thread};
 use crate::transport::{BindingSink, BindingSource};
 
 /// The id of the guest memory, the same at both ends.
@@ -58,7 +58,7 @@ struct Shared {
     control: Mutex<Option<Control>>,
     news: Arc<News>,
     finished: Mutex<Option<BindingFinished>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 /// Starts a save. The devices are lent to it: once it is over, or could not start, calls to them go on. What the devices
@@ -217,7 +217,7 @@ fn start<'env>(
         Ok((group, lenders)) => watched.run(answer, group, lenders, begin),
         Err(error) => answer.give(Err(error)),
     };
-    let thread = thread::Builder::new().name("vfio-session".into()).spawn(work)?;
+    let thread = thread::spawn("vfio-session", work)?;
     *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
     Ok(promise)
 }
@@ -327,7 +327,7 @@ impl Live for Shared {
         self.news.deafen();
     }
 
-    fn thread(&self) -> Option<JoinHandle<()>> {
+    fn thread(&self) -> Option<Thread> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // In doubt nothing ends before somebody decides, and nobody is left who could.
         thread.filter(|_| !self.control().as_ref().is_some_and(Control::is_in_doubt))

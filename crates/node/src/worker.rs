@@ -2,17 +2,17 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use napi::Env;
 use vfio_migration::{Code, Error};
 
 use crate::cleanup::{Live, end_with_environment};
+use crate::thread::{self, Thread};
 
 /// The thread that owns a `T` until it is closed or taken.
 pub(crate) struct Worker<T> {
     tasks: Mutex<Option<Sender<Task<T>>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 pub(crate) enum Task<T> {
@@ -35,7 +35,7 @@ impl<T: Send + 'static> Worker<T> {
                 work(owned, todo);
             }
         };
-        let thread = match thread::Builder::new().name(name.into()).spawn(serve) {
+        let thread = match thread::spawn(name, serve) {
             Ok(thread) => thread,
             Err(error) => return Err((Error::new(Code::Host, format!("cannot start a thread: {error}")), owned)),
         };
@@ -89,7 +89,7 @@ impl<T: Send + 'static> Live for Worker<T> {
         self.close(drop);
     }
 
-    fn thread(&self) -> Option<JoinHandle<()>> {
+    fn thread(&self) -> Option<Thread> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

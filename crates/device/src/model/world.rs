@@ -15,6 +15,7 @@ const LONGEST_LAG: Duration = Duration::from_millis(50);
 /// A model, its guest, and the thread that lets their time pass. Dropping it ends the thread and waits for it.
 pub(super) struct World {
     shared: Arc<Shared>,
+    /// Of nobody who waits, `None`.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,7 +50,9 @@ impl World {
         });
         let ours = Arc::clone(&shared);
         let thread = thread::Builder::new().name("model".into()).spawn(move || ours.run(tick))?;
-        Ok(Self { shared, thread: Some(thread) })
+        // In WASM JavaScript's thread may drop this, and a thread that ends needs its event loop: nobody waits there.
+        let thread = cfg!(not(target_family = "wasm")).then_some(thread);
+        Ok(Self { shared, thread })
     }
 
     /// Does something with the model: what was due before comes first.
