@@ -12,7 +12,7 @@ const tolerance = 2
 
 const exactly = (bytes: bigint) => `${bytes.toString().replace(/\B(?=(\d{3})+$)/g, '\u202f')} bytes`
 
-/** The lanes of the first stretch, the whole run: where each state begins on the screen, as shares of the lane. */
+/** The lanes of the first stretch, the whole run, with their names: where each state is on the screen. */
 const lanesOf = async (picture: Locator) => {
   const stretch = picture.locator('.vm-wide g.vm-stretch').first()
   const boxes = await stretch.locator('g.vm-state').evaluateAll((all) =>
@@ -24,7 +24,8 @@ const lanesOf = async (picture: Locator) => {
   )
   const lanes = new Map<number, typeof boxes>()
   for (const box of boxes) lanes.set(Math.round(box.top), [...(lanes.get(Math.round(box.top)) ?? []), box])
-  return [...lanes.values()]
+  const names = (await stretch.locator('.vm-name').allTextContents()).filter((name) => name !== 'phases')
+  return [...lanes.values()].map((lane, place) => [names[place] as string, lane] as const)
 }
 
 test('a report: its figures, and every state where it was in time', async (t) => {
@@ -39,8 +40,9 @@ test('a report: its figures, and every state where it was in time', async (t) =>
   for (const figure of [report.outcome, exactly(report.bytes)]) t.true(figures?.includes(figure), figures ?? '')
   const lanes = await lanesOf(picture)
   t.is(lanes.length, report.objects.length)
-  for (const [place, lane] of lanes.entries()) {
-    const { walked } = report.objects[place] as Report['objects'][number]
+  for (const [name, lane] of lanes) {
+    // A lane stands where its device came to be known, which may be in any order.
+    const { walked } = report.objects.find(({ id }) => id === name) as Report['objects'][number]
     t.deepEqual(
       lane.map(({ title }) => /^(.+): from/.exec(title)?.[1]),
       walked.map(({ state }) => state),
@@ -52,10 +54,7 @@ test('a report: its figures, and every state where it was in time', async (t) =>
     t.true(wide > 400)
     for (const [step, { left }] of lane.entries()) {
       const wanted = (((walked[step]?.atMicros as number) - began) / long) * wide
-      t.true(
-        Math.abs(left - first.left - wanted) <= tolerance,
-        `${place}, ${step}: ${left - first.left}, not ${wanted}`,
-      )
+      t.true(Math.abs(left - first.left - wanted) <= tolerance, `${name}, ${step}: ${left - first.left}, not ${wanted}`)
     }
   }
 })
