@@ -156,7 +156,8 @@ const region = (options: RegionOptions) => {
   const { dialect = 'thread', splitSegments = false, maxStopCopyBytes: bytes, maxEmptyRounds: rounds } = options
   const isSize = typeof bytes === 'bigint' ? bytes >= 0n && bytes < 2n ** 64n : isWhole(bytes, 2 ** 53)
   if (bytes !== undefined && !isSize) throw usage(`maxStopCopyBytes is a number of bytes, not ${String(bytes)}`)
-  if (rounds !== undefined && !isWhole(rounds, 2 ** 32)) throw usage(`maxEmptyRounds is a number, not ${String(rounds)}`)
+  if (rounds !== undefined && !isWhole(rounds, 2 ** 32))
+    throw usage(`maxEmptyRounds is a number, not ${String(rounds)}`)
   return {
     dialect: String(dialect),
     splitSegments: Boolean(splitSegments),
