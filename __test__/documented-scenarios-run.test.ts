@@ -8,13 +8,14 @@ const page = await readFile(fileURLToPath(new URL('../../docs/simulation.md', im
 
 interface Documented {
   readonly title: string
+  readonly address: string
   readonly text: string
   readonly outcome: string
 }
 
-const pattern = /^## (.+)\n[\s\S]*?^- `vfio-migration simulate '(.+)'`\n- (.+)$/gm
+const pattern = /^## (.+)\n[\s\S]*?^- `#simulate\?(.+)`\n- `vfio-migration simulate '(.+)'`\n- (.+)$/gm
 const documented = [...page.matchAll(pattern)].map(
-  ([, title, text, outcome]) => ({ title, text, outcome }) as Documented,
+  ([, title, address, text, outcome]) => ({ title, address, text, outcome }) as Documented,
 )
 
 /** What came of it, in the words of the page. */
@@ -39,8 +40,9 @@ test('every heading but the last is a scenario', (t) => {
   t.true(documented.length > 10)
 })
 
-for (const { title, text, outcome } of documented) {
+for (const { title, address, text, outcome } of documented) {
   test(`${title}: it takes the course that the page says`, (t) => {
+    t.is(address.replaceAll('&', ' '), text)
     const course = simulate(text)
     t.is(outcomeOf(course), outcome)
   })

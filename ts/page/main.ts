@@ -10,11 +10,12 @@ import { keysDialog } from './keys.ts'
 import { outlineTab } from './outline-tab.ts'
 import { whyNot } from './platform.ts'
 import { runTab } from './run-tab.ts'
+import { simulateTab } from './simulate-tab.ts'
 import { type Page, type Tab, Tabs } from './tabs.ts'
 
 const decoder = new Decoder()
 const files = new Files(decoder)
-const all: readonly Tab[] = [outlineTab, runTab, framesTab, compareTab(decoder)]
+const all: readonly Tab[] = [outlineTab, runTab, framesTab, compareTab(decoder), simulateTab(decoder)]
 
 const live = el('div', { class: 'unseen', 'aria-live': 'polite' })
 const page: Page = {

@@ -1,12 +1,9 @@
-import { picture, pictureStyle, runOf } from '../picture/index.ts'
+import { picture, runOf } from '../picture/index.ts'
 import type { RunEnd } from '../picture/run.ts'
 import { el } from './dom.ts'
 import type { OpenedFile } from './files.ts'
+import { adoptPictureStyle } from './picture-style.ts'
 import type { Page, Shown, Tab } from './tabs.ts'
-
-/** The drawings' own style: as a sheet of its own it needs no styles in markup, which the page's policy forbids. */
-const sheet = new CSSStyleSheet()
-sheet.replaceSync(pictureStyle)
 
 /** Whether two files are likely to be the two ends of one migration. */
 const belong = (one: RunEnd, other: RunEnd) => {
@@ -28,7 +25,7 @@ class RunView implements Shown {
 
   constructor(panel: HTMLElement, page: Page) {
     this.#page = page
-    document.adoptedStyleSheets.push(sheet)
+    adoptPictureStyle()
     this.#other.addEventListener('change', () => this.#draw())
     panel.append(this.#says, this.#choice, this.#drawn)
   }

@@ -3,6 +3,7 @@ import { compareFiles, inspect } from '../inspect.ts'
 import type { Part } from '../inspection.ts'
 import { parseReport } from '../picture/index.ts'
 import type { Report } from '../session/report.ts'
+import { simulate } from '../simulation.ts'
 import { type Failure, type Origin, pieces, sizeOf, slice, Unreadable } from './bytes.ts'
 import type { Found, Told, Work } from './work.ts'
 
@@ -77,13 +78,24 @@ const failureOf = (error: unknown): Failure => {
   return { message: error instanceof Error ? error.message : String(error) }
 }
 
+const find = (task: Work, asked: Asked): Found | Promise<Found> => {
+  switch (task.kind) {
+    case 'look':
+      return look(task.task, asked, task.origin)
+    case 'compare':
+      return compare(task.task, asked, task.first, task.second)
+    case 'simulate':
+      return { kind: 'course', course: simulate(task.scenario) }
+    default:
+      return task satisfies never
+  }
+}
+
 /** Does what was asked for. */
 export const carryOut = async (task: Work, asked: Asked): Promise<void> => {
   const { task: number } = task
   try {
-    const found = await (task.kind === 'look'
-      ? look(number, asked, task.origin)
-      : compare(number, asked, task.first, task.second))
+    const found = await find(task, asked)
     asked.tell({ task: number, kind: 'done', found })
   } catch (error) {
     if (!(error instanceof Stopped)) asked.tell({ task: number, kind: 'failed', failure: failureOf(error) })

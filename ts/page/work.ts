@@ -1,5 +1,6 @@
 import type { Difference, Outline, Part } from '../inspection.ts'
 import type { Report } from '../session/report.ts'
+import type { Course } from '../simulation.ts'
 import type { Failure, Origin } from './bytes.ts'
 
 /** What the page asks of its worker. What is told of it later carries its number. */
@@ -8,6 +9,7 @@ export type Work = { readonly task: number } & Wanted
 export type Wanted =
   | { readonly kind: 'look'; readonly origin: Origin }
   | { readonly kind: 'compare'; readonly first: Origin; readonly second: Origin }
+  | { readonly kind: 'simulate'; readonly scenario: string }
 
 /** What is sent to the worker. */
 export type Task = Work | { readonly task: number; readonly kind: 'stop' }
@@ -26,3 +28,4 @@ export type Found =
   /** The file is what `--report` writes. */
   | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'differences'; readonly differences: readonly Difference[] }
+  | { readonly kind: 'course'; readonly course: Course }
