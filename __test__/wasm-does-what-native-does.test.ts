@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import test from 'ava'
 import { diagnostics, diffTraces, foldTrace, inspect, type Part, toJson } from 'vfio-migration'
+import { simulate } from 'vfio-migration/simulation'
 import { lastJson, Run, run } from './support/cli.js'
 import { temporary } from './support/temporary.js'
 
@@ -32,6 +33,28 @@ const program = async <T>(text: string, ...args: string[]): Promise<T> => {
 
 test('without being told otherwise, it is the native addon', (t) => {
   t.is(diagnostics().form, 'native')
+})
+
+wasm('a simulated migration takes the same course', async (t) => {
+  const scenarios = [
+    'seed=7',
+    'seed=2 devices=stop-copy+p2p+pre-copy,stop-copy+p2p dialects=thread fault=restore:31:breaks',
+    'seed=3 way=file dialects=qemu devices=stop-copy+pre-copy pages=0',
+    'seed=3 data=9000 pages=0 destination-model=write@2:discard',
+  ]
+  const courses = await program<object[]>(
+    `
+    import { diagnostics, toJson } from 'vfio-migration'
+    import { simulate } from 'vfio-migration/simulation'
+    if (diagnostics().form !== 'wasm') throw new Error('this is not WASM')
+    const courses = process.argv.slice(1).map((scenario) => simulate(scenario))
+    console.log('[' + courses.map(toJson).join() + ']')
+  `,
+    ...scenarios,
+  )
+  for (const [place, scenario] of scenarios.entries()) {
+    t.deepEqual(courses[place], JSON.parse(toJson(simulate(scenario))) as object, scenario)
+  }
 })
 
 wasm('a file has the same parts and the same outline', async (t) => {
