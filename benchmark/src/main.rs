@@ -7,6 +7,7 @@
 mod bitmap;
 mod device;
 mod ends;
+mod files;
 mod inspect;
 mod measure;
 mod pump;
