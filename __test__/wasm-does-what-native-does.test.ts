@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { gunzipSync } from 'node:zlib'
+import { brotliCompressSync, gunzipSync } from 'node:zlib'
 import test from 'ava'
 import { diagnostics, diffTraces, foldTrace, inspect, type Part, toJson } from 'vfio-migration'
 import { simulate } from 'vfio-migration/simulation'
@@ -231,4 +231,13 @@ wasm('another version than the facade is refused, with both versions', async (t)
   t.is(code, 'ERR_VFIO_PLATFORM')
   t.like(details, { found: '9.9.9', wanted: version })
   for (const part of [name, '9.9.9', version]) t.true(message.includes(part), message)
+})
+
+/** Bytes of the compressed WASM, as a server sends it: what a page may cost its visitors. */
+const budget = 900 << 10
+
+wasm('the compressed WASM keeps within its budget', async (t) => {
+  const { length } = brotliCompressSync(await readFile(`${root}ts/native/wasm/vfio-migration.wasm32-wasi.wasm`))
+  t.log(`${Math.ceil(length / 1024)} KiB of ${budget / 1024} KiB`)
+  t.true(length <= budget, `${length} bytes; make it smaller, or say here why it has to cost more`)
 })

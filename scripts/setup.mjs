@@ -45,7 +45,7 @@ const steps = {
   },
   wasm: {
     says: 'building the WASM form of the addon (a few minutes the first time)',
-    inputs: ['Cargo.toml', 'Cargo.lock', 'package.json', ...rust, 'scripts/wasm.mjs'],
+    inputs: ['Cargo.toml', 'Cargo.lock', 'package.json', ...rust, 'scripts/wasm.mjs', 'scripts/wasm-waits.mjs'],
     outputs: ['ts/native/wasm/package.json', 'node_modules/vfio-migration-wasm32-wasi/package.json'],
     run: [['node', 'scripts/wasm.mjs']],
   },

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brotliCompressSync } from 'node:zlib'
 import { root } from './setup.mjs'
+import { mayWait, withoutWaits } from './wasm-waits.mjs'
 
 const target = 'wasm32-wasip1-threads'
 const name = 'vfio-migration-wasm32-wasi'
@@ -44,6 +45,24 @@ const { WASI } = require('node:wasi')
 process.emitWarning = emitWarning
 `,
   )
+
+/** The main thread of a browser must not wait. */
+const unwaiting = (loader) =>
+  replaced(
+    loader,
+    'beforeInit({ instance }) {\n      __napiInstance = instance\n',
+    `beforeInit({ instance }) {
+      __napiInstance = instance
+      if (typeof document !== 'undefined') instance.exports.${mayWait}.value = 0
+`,
+  )
+
+/** Rewrites one of the files. */
+const rewrite = (file, change) => {
+  const path = join(folder, file)
+  const before = readFileSync(path)
+  writeFileSync(path, file.endsWith('.wasm') ? change(before) : change(before.toString()))
+}
 
 const manifest = () => {
   const { version, license, repository, engines, devDependencies } = JSON.parse(
@@ -88,8 +107,9 @@ const build = () => {
   } finally {
     rmSync(made, { recursive: true, force: true })
   }
-  const worker = join(folder, 'wasi-worker.mjs')
-  writeFileSync(worker, quiet(readFileSync(worker, 'utf8')))
+  rewrite('wasi-worker.mjs', quiet)
+  rewrite('vfio-migration.wasi-browser.js', unwaiting)
+  rewrite(files[0], (module) => withoutWaits(module).module)
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), undefined, 2)}\n`)
   link()
 }

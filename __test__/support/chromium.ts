@@ -23,6 +23,12 @@ let browser: Promise<Browser> | undefined
 if (whyNot === undefined) test.after.always(async () => (await browser)?.close())
 else console.error(`skipped: the page in a browser: ${whyNot}`)
 
+/** The browser of this file's tests. */
+export const launched = (): Promise<Browser> => {
+  browser ??= chromium.launch({ executablePath, args })
+  return browser
+}
+
 /** A page that is open, and what served it. */
 export interface Open {
   readonly page: Page
@@ -31,7 +37,7 @@ export interface Open {
 }
 
 /** Everything that the page has complained about. */
-const complaints = (page: Page) => {
+export const complaints = (page: Page): string[] => {
   const all: string[] = []
   page.on('pageerror', (error) => all.push(`${error}`))
   page.on('console', (message) => {
@@ -60,8 +66,7 @@ export const view = async (
   t.teardown(() => server.child.kill('SIGKILL'))
   await server.said(/http:\/\/\S+\//)
   const [address] = /http:\/\/\S+\//.exec(server.stdout) as unknown as [string]
-  browser ??= chromium.launch({ executablePath, args })
-  const context = await (await browser).newContext({ viewport: { width: 1200, height: 850 }, ...options })
+  const context = await (await launched()).newContext({ viewport: { width: 1200, height: 850 }, ...options })
   t.teardown(() => context.close())
   const page = await context.newPage()
   const said = complaints(page)
