@@ -1,7 +1,7 @@
 import { bytes, duration } from '../quantity.ts'
 import type { Downtime } from '../session/report.ts'
 import { whyPreCopyEnded } from './marks.ts'
-import { element, escaped, texted } from './markup.ts'
+import { type Attributes, element, escaped, texted } from './markup.ts'
 import { endName, extentOf, type Run, type RunEnd, switchoverOf } from './run.ts'
 import { outcomeOf, resetsOf } from './words.ts'
 
@@ -78,6 +78,12 @@ const parts: readonly (readonly [keyof Downtime, string])[] = [
 
 type Row = readonly string[]
 
+/** From so many characters on a cell is broken into lines. */
+const long = 40
+
+const cell = (name: string, text: string, attributes: Attributes = {}) =>
+  texted(name, text.length > long ? { ...attributes, class: 'vm-long' } : attributes, text)
+
 const tableOf = (caption: string, head: Row, rows: readonly Row[]): string =>
   rows.length === 0
     ? ''
@@ -88,12 +94,12 @@ const tableOf = (caption: string, head: Row, rows: readonly Row[]): string =>
           'table',
           {},
           texted('caption', {}, caption),
-          element('thead', {}, element('tr', {}, ...head.map((cell) => texted('th', { scope: 'col' }, cell)))),
+          element('thead', {}, element('tr', {}, ...head.map((text) => texted('th', { scope: 'col' }, text)))),
           element(
             'tbody',
             {},
             ...rows.map(([first = '', ...rest]) =>
-              element('tr', {}, texted('th', { scope: 'row' }, first), ...rest.map((cell) => texted('td', {}, cell))),
+              element('tr', {}, cell('th', first, { scope: 'row' }), ...rest.map((text) => cell('td', text))),
             ),
           ),
         ),

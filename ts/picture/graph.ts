@@ -54,8 +54,8 @@ const grid: Record<string, readonly [column: number, row: number]> = {
   resuming: [0, 3],
   error: [1, 3],
 }
-const [nodeWidth, nodeHeight] = [112, 30]
-const [columnStep, rowStep, left, top] = [168, 66, 44, 12]
+const [nodeWidth, nodeHeight] = [122, 30]
+const [columnStep, rowStep, left, top] = [176, 66, 40, 12]
 
 interface Node {
   readonly state: string

@@ -78,7 +78,8 @@ color:var(--ink);background:var(--paper);font:14px/1.45 system-ui,-apple-system,
 .vm .vm-table{overflow-x:auto;margin:18px 0}
 .vm table{border-collapse:collapse;font-size:13px;width:100%}
 .vm caption{text-align:left;font-weight:600;padding-bottom:6px}
-.vm th,.vm td{text-align:left;font-weight:400;padding:4px 14px 4px 0;border-top:1px solid var(--faint);vertical-align:top}
+.vm th,.vm td{white-space:nowrap;text-align:left;font-weight:400;padding:4px 14px 4px 0;border-top:1px solid var(--faint);vertical-align:top}
+.vm .vm-long{white-space:normal;min-width:240px;overflow-wrap:anywhere}
 .vm thead th{border-top:0;color:var(--soft);font-size:12px}
 .vm summary{cursor:pointer;font-weight:600;font-size:13px}
 .vm :focus-visible{outline:2px solid var(--flow);outline-offset:2px}
