@@ -168,7 +168,21 @@ test('what is no report is refused', (t) => {
     preCopyEnd: 'boredom',
     objects: [7, null, { id: 'gpu0' }, ...report().objects, { ...report().objects[0], walked: [{ state: 'nowhere' }] }],
   })
+  Object.assign(strange, {
+    course: [
+      { type: 'progress', object: 'gpu0', bytes: 1, atMicros: 1 },
+      { type: 'phase', side: 'save', phase: 'checking', atMicros: 7 },
+      { type: 'phase', side: 'save', phase: 'sleeping', atMicros: 8 },
+    ],
+    flow: [{ atMicros: 5, bytes: 9 }, 'x', { atMicros: 3, bytes: 4 }, { atMicros: 6 }],
+  })
   const read = parseReport(toJson(strange))
+  t.deepEqual(read.course, [{ type: 'phase', side: 'save', phase: 'checking', atMicros: 7 }])
+  const end = endOfReport(read)
+  t.deepEqual(end.flow, [
+    { atMicros: 5, bytes: 9n },
+    { atMicros: 5, bytes: 9n },
+  ])
   t.is(read.downtime, undefined)
   t.is(read.preCopyEnd, undefined)
   t.is(read.objects.length, 2)

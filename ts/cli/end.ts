@@ -73,6 +73,7 @@ export const commonOptions = (values: Arguments['values']) => {
   }
 }
 
+/** What a summary says besides its live handles: all of it for a file. */
 const withoutHandles = ({ devices, ...report }: Summary) => ({
   ...report,
   ...(report.downtime ? { downtimeMs: report.downtime.totalMicros / 1000 } : {}),
@@ -82,6 +83,12 @@ const withoutHandles = ({ devices, ...report }: Summary) => ({
     ...(live?.holding ? { holding: live.holding } : {}),
   })),
 })
+
+/** The same for a line of output, where the events come before it if they are wanted. */
+const inShort = (summary: Summary) => {
+  const { course: _course, flow: _flow, ...rest } = withoutHandles(summary)
+  return rest
+}
 
 /** What a person wants to know of a run that is over. */
 const lines = (summary: Summary, title: string): string[] => {
@@ -141,7 +148,7 @@ export const follow = async (
     const summary = await end.done.finally(() => events)
     await write(report, summary)
     await draw(summary)
-    output.result(lines(summary, title), { ok: true, ...withoutHandles(summary) })
+    output.result(lines(summary, title), { ok: true, ...inShort(summary) })
     done?.(summary)
     return status.done
   } catch (error) {
@@ -149,7 +156,7 @@ export const follow = async (
     const note = (unwritten: unknown) => output.note(String(unwritten))
     if (summary) await write(report, summary).catch(note)
     if (summary) await draw(summary).catch(note)
-    output.failure(error, summary ? withoutHandles(summary) : {})
+    output.failure(error, summary ? inShort(summary) : {})
     return statusOf(error)
   } finally {
     asking?.end()

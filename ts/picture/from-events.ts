@@ -1,8 +1,8 @@
 import type { SessionEvent } from '../session/events.ts'
-import type { Outcome, Phase, Report, Side } from '../session/report.ts'
+import type { Outcome, Phase, Report, Sample, Side } from '../session/report.ts'
 import type { SeenState } from '../states.ts'
 import { markOf } from './marks.ts'
-import type { Mark, RunEnd, RunObject, Sample, Span } from './run.ts'
+import type { Mark, RunEnd, RunObject, Span } from './run.ts'
 
 /** What is known of an object besides what its session said. */
 export type KnownObject = Pick<RunObject, 'id' | 'kind' | 'protocol' | 'capabilities'>
@@ -110,6 +110,16 @@ class Listener {
   }
 }
 
+/** Samples whose times and bytes never fall: those of a file may. */
+const growing = (samples: readonly Sample[]): Sample[] => {
+  let [now, moved] = [0, 0n]
+  return samples.map(({ atMicros, bytes }) => {
+    now = Math.max(now, atMicros)
+    if (bytes > moved) moved = bytes
+    return { atMicros: now, bytes: moved }
+  })
+}
+
 /** Without what is undefined. */
 const defined = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as never
@@ -137,16 +147,19 @@ export const endOfEvents = (
     const said = reports.get(id)
     return {
       id,
-      ...facts.get(id),
       kind: told.kind,
       states: spansOf(told.states, end),
       ...defined({
+        protocol: facts.get(id)?.protocol ?? said?.protocol,
+        capabilities: facts.get(id)?.capabilities ?? said?.capabilities,
         bytes: said?.bytes ?? (told.bytes > 0n ? told.bytes : undefined),
         outcome: said?.outcome ?? told.outcome,
         resets: told.kind === 'device' ? Math.max(told.resets, said?.resets ?? 0) : undefined,
       }),
     }
   })
+  // Progress is told every now and then; what the report has is finer, and complete.
+  const flow = growing(report?.flow.map((sample) => ({ ...sample, atMicros: start + sample.atMicros })) ?? [])
   const moved = listener.flow.at(-1)?.bytes
   return {
     side,
@@ -154,7 +167,7 @@ export const endOfEvents = (
     toMicros: end,
     phases: spansOf(listener.phases, end),
     objects,
-    flow: listener.flow,
+    flow: flow.length > 0 ? flow : listener.flow,
     marks: listener.marks,
     notConverged: report?.notConverged ?? [],
     ...defined({

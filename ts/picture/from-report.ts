@@ -1,26 +1,26 @@
 import { usage } from '../errors.ts'
-import type { SessionEvent } from '../session/events.ts'
+import type { EngineEvent, SessionEvent } from '../session/events.ts'
 import type { Report } from '../session/report.ts'
 import { parseWire } from '../session/wire.ts'
 import { type EndFacts, endOfEvents } from './from-events.ts'
 import { reportOf } from './reading.ts'
 import type { RunEnd } from './run.ts'
 
-/** The changes of state that a report tells of, as events. */
-const walkedIn = ({ objects }: Report): SessionEvent[] =>
-  objects
-    .flatMap(({ id, walked }) =>
-      walked.map(({ state, atMicros }, place): SessionEvent => {
-        const from = walked[place - 1]?.state
-        const cause = from === undefined ? 'found' : 'forward'
-        return { type: 'state', device: id, ...(from ? { from } : {}), to: state, atMicros, tookMicros: 0, cause }
-      }),
-    )
-    .sort((one, other) => ('atMicros' in one ? one.atMicros : 0) - ('atMicros' in other ? other.atMicros : 0))
+/** What a report tells of, as the events that it was made of, in order of time. */
+const eventsIn = ({ objects, course }: Report): SessionEvent[] => {
+  const walked = objects.flatMap(({ id, walked: steps }) =>
+    steps.map(({ state, atMicros }, place): EngineEvent => {
+      const from = steps[place - 1]?.state
+      const cause = from === undefined ? 'found' : 'forward'
+      return { type: 'state', device: id, ...(from ? { from } : {}), to: state, atMicros, tookMicros: 0, cause }
+    }),
+  )
+  return [...course, ...walked].sort((one, other) => one.atMicros - other.atMicros)
+}
 
 /** One end of a run from the report that its session left behind. */
 export const endOfReport = (report: Report, facts: Omit<EndFacts, 'report'> = {}): RunEnd =>
-  endOfEvents(report.side, walkedIn(report), { ...facts, report })
+  endOfEvents(report.side, eventsIn(report), { ...facts, report })
 
 /**
  * The report in a file that `--report` or `--json` wrote.

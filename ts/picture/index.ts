@@ -19,7 +19,6 @@ export {
   type Run,
   type RunEnd,
   type RunObject,
-  type Sample,
   type Span,
   switchoverOf,
 } from './run.ts'

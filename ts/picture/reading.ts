@@ -1,7 +1,17 @@
 // Events and reports that somebody else has written: into a file, or on the other end of a connection. What is not as our
 // own engine writes it is left out, so that whatever a file says, a picture can be drawn.
-import type { SessionEvent } from '../session/events.ts'
-import type { Downtime, ObjectReport, Outcome, Phase, PreCopyEnd, Report, Side, Step } from '../session/report.ts'
+import type { CourseEvent, SessionEvent } from '../session/events.ts'
+import type {
+  Downtime,
+  ObjectReport,
+  Outcome,
+  Phase,
+  PreCopyEnd,
+  Report,
+  Sample,
+  Side,
+  Step,
+} from '../session/report.ts'
 import { isState, type SeenState } from '../states.ts'
 import { phaseKinds } from './palette.ts'
 
@@ -106,9 +116,20 @@ const yes: Reader<boolean> = (value) => value === true
 
 const step: Reader<Step> = (value) => fieldsOf(value, { state, ...at }) as Step | undefined
 
+const sample: Reader<Sample> = (value) => fieldsOf(value, { ...at, bytes: count }) as Sample | undefined
+
+const course: Reader<CourseEvent> = (value) => {
+  const event = eventOf(value)
+  return event && !otherwise.has(event.type) ? (event as CourseEvent) : undefined
+}
+/** What a report says in another way, and what only the facade tells. */
+const otherwise = new Set<SessionEvent['type']>(['state', 'progress', 'ended', 'listening', 'too-late'])
+
 const object: Reader<ObjectReport> = (value) =>
   fieldsOf(value, {
     id: text,
+    protocol: maybe(oneOf('region', 'fsm')),
+    capabilities: maybe(text),
     outcome: maybe(outcome),
     state: maybe(state),
     bytes: count,
@@ -137,4 +158,6 @@ export const reportOf = (value: unknown): Report | undefined =>
     preCopyEnd: maybe(reason),
     notConverged: listOf(text),
     objects: listOf(object),
+    course: listOf(course),
+    flow: listOf(sample),
   }) as Report | undefined

@@ -1,6 +1,7 @@
 // What a picture is drawn from: the course of a migration as one end saw it, or both. Where it comes from is a module for
-// each source: `from-events.ts`, `from-report.ts`, `from-simulation.ts`, `from-stream.ts`; all times are on one clock, in microseconds.
-import type { Downtime, Outcome, Phase, PreCopyEnd, Side } from '../session/report.ts'
+// each source: `from-events.ts`, `from-report.ts`, `from-simulation.ts`, `from-stream.ts`; all times are on one clock, in
+// microseconds.
+import type { Downtime, Outcome, Phase, PreCopyEnd, Sample, Side } from '../session/report.ts'
 import type { SeenState } from '../states.ts'
 
 /** A span of time in which something was so. */
@@ -9,12 +10,6 @@ export interface Span<T> {
   readonly fromMicros: number
   /** Not before `fromMicros`. */
   readonly toMicros: number
-}
-
-/** How many bytes had moved by a moment. */
-export interface Sample {
-  readonly atMicros: number
-  readonly bytes: bigint
 }
 
 /** Something that happened at one moment and is marked there. */

@@ -172,6 +172,8 @@ export class SessionCore {
       bytes: 0n,
       notConverged: [],
       objects: [],
+      course: [],
+      flow: [],
       devices,
     }
     this.#over()

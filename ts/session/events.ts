@@ -103,6 +103,24 @@ export interface EndedEvent extends At {
   readonly state?: SeenState
 }
 
+/** One thing that the engine tells of a session. */
+export type EngineEvent =
+  | PhaseEvent
+  | StateEvent
+  | ResetEvent
+  | ProgressEvent
+  | SwitchoverEvent
+  | ReinitEvent
+  | TrackerLostEvent
+  | OverdueEvent
+  | FailedEvent
+  | GivenUpEvent
+  | InDoubtEvent
+  | EndedEvent
+
+/** An event that a report keeps; it says the others in another way. */
+export type CourseEvent = Exclude<EngineEvent, StateEvent | ProgressEvent | EndedEvent>
+
 /** A restore waits for its source. */
 export interface ListeningEvent {
   readonly type: 'listening'
@@ -117,18 +135,4 @@ export interface TooLateEvent {
 }
 
 /** One thing that happened in a session. Tell them apart by `type`. */
-export type SessionEvent =
-  | PhaseEvent
-  | StateEvent
-  | ResetEvent
-  | ProgressEvent
-  | SwitchoverEvent
-  | ReinitEvent
-  | TrackerLostEvent
-  | OverdueEvent
-  | FailedEvent
-  | GivenUpEvent
-  | InDoubtEvent
-  | EndedEvent
-  | ListeningEvent
-  | TooLateEvent
+export type SessionEvent = EngineEvent | ListeningEvent | TooLateEvent

@@ -1,5 +1,6 @@
 import type { AnyDevice } from '../device.ts'
 import type { SeenState } from '../states.ts'
+import type { CourseEvent } from './events.ts'
 
 /** Which end of a migration: the source saves, the destination restores. */
 export type Side = 'save' | 'restore'
@@ -57,9 +58,21 @@ export interface Step {
   readonly atMicros: number
 }
 
+/** How many bytes had moved by a moment. */
+export interface Sample {
+  /** Microseconds since the session started. */
+  readonly atMicros: number
+  /** Payload bytes of all objects, those that were sent again included. */
+  readonly bytes: bigint
+}
+
 /** How it went for one object: a device, or a piece of guest memory. */
 export interface ObjectReport {
   readonly id: string
+  /** Absent for memory. */
+  readonly protocol?: 'region' | 'fsm'
+  /** What the device is capable of, as `stop-copy+p2p`. Absent for memory. */
+  readonly capabilities?: string
   /** Absent for memory. */
   readonly outcome?: Outcome
   /** What the device says now. */
@@ -103,6 +116,13 @@ export interface Report {
   readonly notConverged: readonly string[]
   /** One an object, in the order of the stream's table. */
   readonly objects: readonly ObjectReport[]
+  /**
+   * What happened, in order: all events but changes of state, which stand with the objects, and progress, which `flow`
+   * sums up. Phases all, of the rest the first 1000.
+   */
+  readonly course: readonly CourseEvent[]
+  /** Payload bytes over time, from when the first moved until the last had: about 256 samples at most. */
+  readonly flow: readonly Sample[]
 }
 
 /** A device after a session. */

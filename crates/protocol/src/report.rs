@@ -5,8 +5,9 @@ use core::time::Duration;
 
 use serde::Serialize;
 
+use crate::device::Protocol;
 use crate::event::micros;
-use crate::{Estimate, State};
+use crate::{Capabilities, Estimate, Event, State};
 
 /// The course of one end of a migration. Serialised with camelCase names, times in microseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,9 +34,20 @@ pub struct Report {
     pub not_converged: Vec<String>,
     /// One line an object, in the order of the stream's table.
     pub objects: Vec<ObjectReport>,
+    /// What happened, in order: phases, failures, resets and all else but changes of state, which stand with the objects,
+    /// and progress, which `flow` sums up. Phases all, of the rest the first [`Report::MOST_EVENTS`].
+    pub course: Vec<Event>,
+    /// Payload bytes of all objects over time: from when the first moved until the last had, at most
+    /// [`Report::MOST_SAMPLES`] in between.
+    pub flow: Vec<Sample>,
 }
 
 impl Report {
+    /// Most events of [`course`](Self::course) besides phases.
+    pub const MOST_EVENTS: usize = 1000;
+    /// Most samples of [`flow`](Self::flow).
+    pub const MOST_SAMPLES: usize = 256;
+
     /// Resets of all devices, by us or as the devices count them. 0 unless something failed or a restore was abandoned.
     pub fn resets(&self) -> u64 {
         self.objects.iter().map(|object| object.resets).sum()
@@ -48,6 +60,11 @@ impl Report {
 pub struct ObjectReport {
     /// Its id.
     pub id: String,
+    /// Which protocol it speaks; `None` for memory.
+    pub protocol: Option<Protocol>,
+    /// What it is capable of, as `stop-copy+p2p`; `None` for memory.
+    #[serde(serialize_with = "by_name")]
+    pub capabilities: Option<Capabilities>,
     /// How it ended; `None` for memory.
     pub outcome: Option<Outcome>,
     /// What the device says now.
@@ -73,6 +90,8 @@ impl ObjectReport {
     pub(crate) const fn of_memory(id: String, bytes: u64) -> Self {
         Self {
             id,
+            protocol: None,
+            capabilities: None,
             outcome: None,
             state: None,
             bytes,
@@ -83,6 +102,17 @@ impl ObjectReport {
             validated: None,
         }
     }
+}
+
+/// How many bytes had moved by a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// Microseconds since the session started.
+    #[serde(rename = "atMicros", serialize_with = "micros")]
+    pub at: Duration,
+    /// Payload bytes of all objects, those that were sent again included.
+    pub bytes: u64,
 }
 
 /// One state on a device's way.
@@ -174,4 +204,12 @@ pub enum PreCopyEnd {
     Requested,
     /// Nothing could be moved while the guest ran.
     NothingToPreCopy,
+}
+
+#[expect(clippy::ref_option, reason = "serde asks for a reference to the field")]
+fn by_name<S: serde::Serializer>(capabilities: &Option<Capabilities>, serializer: S) -> Result<S::Ok, S::Error> {
+    match capabilities {
+        Some(capabilities) => serializer.collect_str(capabilities),
+        None => serializer.serialize_none(),
+    }
 }

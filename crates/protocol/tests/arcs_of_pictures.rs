@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use vfio_migration_protocol::state::{Acceptance, Dialect};
 use vfio_migration_protocol::{Capabilities, State, Table};
 
-type Arcs = Vec<(State, State)>;
-
 /// The tables of ts/picture/arcs.ts, by their names.
-fn drawn() -> BTreeMap<String, Arcs> {
+fn drawn() -> BTreeMap<String, Vec<(State, State)>> {
     let text = include_str!("../../../ts/picture/arcs.ts");
     let (_, rest) = text.split_once("const tables = {").expect("the tables");
     let (tables, _) = rest.split_once("} as const").expect("their end");
@@ -24,9 +22,9 @@ fn drawn() -> BTreeMap<String, Arcs> {
     all
 }
 
-fn arcs(is_arc: impl Fn(State, State) -> bool) -> Arcs {
+fn arcs(is_arc: impl Fn(State, State) -> bool) -> Vec<(State, State)> {
     let all = State::ALL.into_iter().flat_map(|from| State::ALL.map(|to| (from, to)));
-    let mut arcs: Arcs = all.filter(|(from, to)| from != to && is_arc(*from, *to)).collect();
+    let mut arcs: Vec<_> = all.filter(|(from, to)| from != to && is_arc(*from, *to)).collect();
     arcs.sort();
     arcs
 }
@@ -35,7 +33,7 @@ fn arcs(is_arc: impl Fn(State, State) -> bool) -> Arcs {
 fn are_those_of_the_tables() {
     let drawn = drawn();
     let mut names = 0;
-    let mut is = |name: String, wanted: Arcs| {
+    let mut is = |name: String, wanted: Vec<(State, State)>| {
         let mut found = drawn.get(&name).unwrap_or_else(|| panic!("no table '{name}'")).clone();
         found.sort();
         assert_eq!(found, wanted, "{name}");
@@ -54,7 +52,7 @@ fn are_those_of_the_tables() {
 }
 
 /// As `pathOf` does: breadth first, in the order of the table.
-fn shortest(arcs: &Arcs, from: State, to: State) -> Option<Vec<State>> {
+fn shortest(arcs: &[(State, State)], from: State, to: State) -> Option<Vec<State>> {
     let mut ways = vec![vec![]];
     let mut been = vec![from];
     let mut at = 0;

@@ -37,6 +37,20 @@ fn every_state_in_order_and_the_end_last() {
     let json = serde_json::to_value(&saved.report).unwrap();
     assert_eq!((&json["outcome"], &json["side"]), (&"completed".into(), &"save".into()));
     assert!(json["downtime"]["totalMicros"].as_u64().unwrap() > 0);
+    // The report tells the course by itself: the same events, less those that it says in another way.
+    let told: Vec<_> = events.iter().filter(|event| !is_said_otherwise(&event.kind)).cloned().collect();
+    assert_eq!(saved.report.course, told);
+    let (first, last) = (saved.report.flow[0], saved.report.flow[saved.report.flow.len() - 1]);
+    assert_eq!((first.bytes, last.bytes), (0, saved.report.bytes));
+    assert!(saved.report.flow.is_sorted_by_key(|sample| (sample.at, sample.bytes)));
+    assert_eq!(
+        (&json["objects"][0]["protocol"], &json["objects"][0]["capabilities"]),
+        (&"fsm".into(), &"stop-copy+p2p+pre-copy+dirty-tracking".into())
+    );
+}
+
+fn is_said_otherwise(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::State { .. } | EventKind::Progress { .. } | EventKind::Ended { .. })
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub use runs::Runs;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::{Capabilities, Estimate, Passport, State, Table};
 
 /// What came of one read of a device's data.
@@ -50,7 +52,8 @@ pub struct PreCopyInfo {
 }
 
 /// The protocol that a device speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// The migration region (v1).
     Region,

@@ -2,6 +2,7 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use super::flowed::Flowed;
 use super::{Action, Failure, Fault, Message};
 use crate::event::Phase;
 use crate::report::{Downtime, ObjectReport, Outcome, PreCopyEnd, Report, Side};
@@ -23,9 +24,10 @@ pub(super) struct Course {
     pub(super) not_converged: Vec<String>,
     /// When the guest ran again, here or there.
     pub(super) guest_runs: Option<Duration>,
-    /// First and last time that data moved.
-    flow: Option<(Duration, Duration)>,
+    flow: Flowed,
     pub(super) bytes: u64,
+    /// What the report tells of what happened.
+    told: Vec<Event>,
 }
 
 impl Course {
@@ -39,8 +41,9 @@ impl Course {
             pre_copy_end: None,
             not_converged: Vec::new(),
             guest_runs: None,
-            flow: None,
+            flow: Flowed::new(),
             bytes: 0,
+            told: Vec::new(),
         }
     }
 
@@ -57,7 +60,22 @@ impl Course {
     }
 
     pub(super) fn emit(&mut self, kind: EventKind) {
-        self.act(Action::Emit(Event { at: self.now, kind }));
+        let event = Event { at: self.now, kind };
+        self.keep(&event);
+        self.act(Action::Emit(event));
+    }
+
+    /// Keeps an event for the report, unless that says it in another way.
+    fn keep(&mut self, event: &Event) {
+        let kept = match event.kind {
+            EventKind::Phase { .. } => true,
+            EventKind::State { .. } | EventKind::Progress { .. } | EventKind::Ended { .. } => false,
+            // All phases are kept, and each has a mark.
+            _ => self.told.len().saturating_sub(self.marks.len()) < Report::MOST_EVENTS,
+        };
+        if kept {
+            self.told.push(event.clone());
+        }
     }
 
     pub(super) fn enter(&mut self, phase: Phase) {
@@ -74,18 +92,17 @@ impl Course {
     /// Bytes have moved.
     pub(super) fn count(&mut self, bytes: u64) {
         self.bytes += bytes;
-        let first = self.flow.map_or(self.now, |(first, _)| first);
-        self.flow = Some((first, self.now));
+        self.flow.count(self.now, self.bytes);
     }
 
     /// When the first byte moved, or will have.
     pub(super) fn flow_starts(&mut self) {
-        self.flow.get_or_insert((self.now, self.now));
+        self.flow.starts(self.now);
     }
 
     /// Bytes a second over the time in which data flowed.
     pub(super) fn rate(&self) -> Option<u64> {
-        let (first, last) = self.flow.filter(|_| self.bytes > 0)?;
+        let (first, last) = self.flow.extent().filter(|_| self.bytes > 0)?;
         let micros = last.saturating_sub(first).as_micros();
         u64::try_from((u128::from(self.bytes) * 1_000_000).checked_div(micros)?).ok()
     }
@@ -108,6 +125,8 @@ impl Course {
             pre_copy_end: self.pre_copy_end,
             not_converged: self.not_converged.clone(),
             objects,
+            course: self.told.clone(),
+            flow: self.flow.samples().to_vec(),
         }
     }
 

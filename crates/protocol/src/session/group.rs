@@ -1,10 +1,10 @@
 use core::time::Duration;
 
 use super::course::Course;
-use super::{Action, DeviceAnswer, DeviceCall, Failure, Fault, Object};
+use super::{Action, DeviceAnswer, DeviceCall, DeviceObject, Failure, Fault, Object, Protocol};
 use crate::event::Cause;
 use crate::report::{ObjectReport, Outcome, Step};
-use crate::{CallError, Estimate, EventKind, PreCopyInfo, State, Table};
+use crate::{CallError, Capabilities, Estimate, EventKind, PreCopyInfo, State, Table};
 
 /// The devices of a session: what each was asked, what it said, and where it is.
 ///
@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) object: Object,
     pub(super) id: String,
     pub(super) table: Table,
+    protocol: Protocol,
+    capabilities: Capabilities,
     /// Where the session found it.
     pub(super) found: Option<State>,
     /// What it said last; `None` while that is not known, and when it cannot be read.
@@ -86,11 +88,13 @@ impl Settled {
 }
 
 impl Group {
-    pub(super) fn add(&mut self, object: Object, id: String, table: Table) {
+    pub(super) fn add(&mut self, object: Object, device: &DeviceObject) {
         self.members.push(Member {
             object,
-            id,
-            table,
+            id: device.id.clone(),
+            table: device.table,
+            protocol: device.protocol,
+            capabilities: device.capabilities,
             found: None,
             state: None,
             touched: false,
@@ -375,6 +379,8 @@ impl Member {
         let counted = self.resets_found.zip(self.resets_now).map(|(found, now)| now.saturating_sub(found));
         ObjectReport {
             id: self.id.clone(),
+            protocol: Some(self.protocol),
+            capabilities: Some(self.capabilities),
             outcome: self.outcome,
             state: self.state,
             bytes,

@@ -14,6 +14,7 @@
 //! - After [`Output::Wait`] with a time, `handle_input(now, Input::Tick)` is due at that time at the latest.
 
 mod course;
+mod flowed;
 mod group;
 mod message;
 mod objects;

@@ -106,7 +106,7 @@ impl Restore {
         let mut devices = Group::default();
         for (place, object) in (0..).zip(&objects) {
             if let RestoreObject::Device(device) = object {
-                devices.add(Object(place), device.id.clone(), device.table);
+                devices.add(Object(place), device);
             }
         }
         if let Some(member) = devices.lacks_grace().filter(|_| !options.no_p2p_traffic) {

@@ -128,7 +128,7 @@ impl Save {
         for (place, object) in (0..).zip(&objects) {
             match object {
                 SaveObject::Device(device) => {
-                    devices.add(Object(place), device.id.clone(), device.table);
+                    devices.add(Object(place), device);
                     flow.add_device(device.id.clone());
                 }
                 SaveObject::Memory { id, range, page_size, trackers: watched_by } => {
