@@ -157,6 +157,14 @@ test('two devices with pre-copy, from the events of both ends', async (t) => {
     run.ends.map(({ side }) => side),
     ['save', 'restore'],
   )
+  for (const end of run.ends) {
+    const devices = end.objects.filter(({ kind }) => kind === 'device')
+    t.deepEqual(
+      devices.map(({ id }) => id),
+      ['gpu0', 'gpu1'],
+      'in one order at both ends',
+    )
+  }
   everythingAsTold(t, run)
   const [source] = run.ends
   t.is(source?.bytes as bigint, saved.bytes)

@@ -134,14 +134,15 @@ export const endOfEvents = (
   { report, startedMicros: start = 0, untilMicros = start, objects: known = [], guest }: EndFacts = {},
 ): RunEnd => {
   const listener = new Listener(start)
+  // In the order of the stream's table, at both ends the same: events come as they happen.
   for (const { id, kind } of known) listener.object(id, kind)
+  const reports = new Map(report?.objects.map((one) => [one.id, one]))
+  for (const { id, outcome } of reports.values()) listener.object(id, outcome === undefined ? 'memory' : 'device')
   for (const event of events) {
     if ('atMicros' in event) listener.now = Math.max(listener.now, start + event.atMicros)
     listener.hear(event)
   }
   const end = Math.max(listener.now, untilMicros, start + (report?.totalMicros ?? 0))
-  const reports = new Map(report?.objects.map((one) => [one.id, one]))
-  for (const { id, outcome } of reports.values()) listener.object(id, outcome === undefined ? 'memory' : 'device')
   const facts = new Map(known.map(({ kind: _, ...rest }) => [rest.id, rest]))
   const objects = [...listener.objects].map(([id, told]): RunObject => {
     const said = reports.get(id)
