@@ -85,7 +85,7 @@ impl Course {
     }
 
     fn device(&self, place: usize) -> DeviceWritten {
-        let settings = self.scenario.settings_of(place);
+        let settings = self.scenario.settings_of(Side::Save, place);
         DeviceWritten {
             id: device_name(place),
             protocol: match settings.protocol() {

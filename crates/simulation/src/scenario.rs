@@ -37,6 +37,10 @@ pub struct Scenario {
     pub dialects: Vec<Option<Dialect>>,
     /// What the regions are like apart from their dialect.
     pub region: RegionSettings,
+    /// The same of the destination's devices, where it is not as at the source.
+    pub dialects_there: Option<Vec<Option<Dialect>>>,
+    /// The same of the destination's regions, where they are not as at the source.
+    pub region_there: Option<RegionSettings>,
     /// Bytes of data that each device has.
     pub data: u32,
     /// Pages of guest memory that move with the devices, 0 for none.
@@ -163,9 +167,12 @@ impl Scenario {
         }
     }
 
-    /// What a device is, the same at both ends. Nothing goes wrong in it.
-    pub(crate) fn settings_of(&self, place: usize) -> Settings {
-        let dialect = self.dialects.get(place).copied().flatten();
+    /// What a device of one end is. Nothing goes wrong in it.
+    pub(crate) fn settings_of(&self, side: Side, place: usize) -> Settings {
+        let there = side == Side::Restore;
+        let dialects = self.dialects_there.as_ref().filter(|_| there).unwrap_or(&self.dialects);
+        let region = self.region_there.as_ref().filter(|_| there).unwrap_or(&self.region);
+        let dialect = dialects.get(place).copied().flatten();
         Settings {
             size: self.data.into(),
             capabilities: self.devices[place],
@@ -174,7 +181,7 @@ impl Scenario {
             dma_rate: 1,
             lane: (place as u64, self.devices.len() as u64),
             reinit_after: self.reinit_after.map(u64::from),
-            region: dialect.map(|dialect| RegionSettings { dialect, ..self.region.clone() }),
+            region: dialect.map(|dialect| RegionSettings { dialect, ..region.clone() }),
             ..Settings::default()
         }
     }
@@ -215,6 +222,8 @@ impl Default for Scenario {
             devices,
             dialects: Vec::new(),
             region: RegionSettings { window: 8 << 10, ..RegionSettings::default() },
+            dialects_there: None,
+            region_there: None,
             data: 20 << 10,
             pages: 16,
             way: Way::Connected,

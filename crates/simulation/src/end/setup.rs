@@ -151,7 +151,7 @@ pub(super) fn piece_name(place: usize) -> String {
 fn subject(scenario: &Scenario, side: Side, place: usize, memory: Option<&GuestMemory>) -> Subject {
     let plans = if side == Side::Save { &scenario.source_model } else { &scenario.destination_model };
     let faults = plans.iter().filter(|_| place == 0).fold(FaultPlan::none(), |plan, fault| plan.with(*fault));
-    let settings = Settings { faults, ..scenario.settings_of(place) };
+    let settings = Settings { faults, ..scenario.settings_of(side, place) };
     let nonce = 2 * place as u64 + u64::from(side == Side::Restore);
     let model = match memory {
         Some(memory) => Model::with_memory(&settings, nonce, memory.clone()),

@@ -3,6 +3,8 @@
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use vfio_migration_protocol::report::Side;
+
 use super::{NotAScenario, Scenario};
 
 /// How many devices.
@@ -35,7 +37,7 @@ impl Scenario {
     /// | `chunk` | 4 KiB | 256 KiB |
     /// | `depth` | 1 | 32 |
     /// | `ticks`, `writes`, `churn` | 0 | 64 |
-    /// | the window in `region` | 4 KiB | 1 MiB |
+    /// | the window in `region`, `region-there` | 4 KiB | 1 MiB |
     /// | every time | 0 | 60 s |
     /// | `fault`, `command`, `source-model`, `destination-model` | | 64 of each |
     ///
@@ -57,6 +59,9 @@ impl Scenario {
         within("writes", self.writes.into(), WORK)?;
         within("churn", self.churn.into(), WORK)?;
         within("region=window", self.region.window, WINDOW)?;
+        if let Some(there) = &self.region_there {
+            within("region-there=window", there.window, WINDOW)?;
+        }
         let lists = [
             ("fault", self.faults.len()),
             ("command", self.commands.len()),
@@ -77,7 +82,10 @@ impl Scenario {
         times.into_iter().try_for_each(|(word, time)| within(word, micros(time), TIME))?;
         (0..self.devices.len()).try_for_each(|place| {
             let why = |error: vfio_migration_model::SettingsError| NotAScenario::because("devices", error.to_string());
-            self.settings_of(place).check().map_err(why)
+            [Side::Save, Side::Restore]
+                .into_iter()
+                .try_for_each(|side| self.settings_of(side, place).check())
+                .map_err(why)
         })
     }
 }

@@ -98,6 +98,8 @@ fn words(scenario: &Scenario) -> Vec<(&'static str, String)> {
         ("devices", scenario.devices.iter().map(Capabilities::to_string).collect::<Vec<_>>().join(",")),
         ("dialects", dialects_text(&scenario.dialects)),
         ("region", region_text(&scenario.region)),
+        ("dialects-there", scenario.dialects_there.as_deref().map_or(SAME.into(), dialects_text)),
+        ("region-there", scenario.region_there.as_ref().map_or(SAME.into(), region_text)),
         ("data", number(scenario.data.into())),
         ("pages", number(scenario.pages.into())),
         ("way", way.into()),
@@ -145,6 +147,8 @@ fn set(scenario: &mut Scenario, key: &str, value: &str) -> Option<()> {
         "devices" => scenario.devices = value.split(',').map(capabilities).collect::<Option<_>>()?,
         "dialects" => scenario.dialects = dialects(value)?,
         "region" => scenario.region = region(value)?,
+        "dialects-there" => scenario.dialects_there = if value == SAME { None } else { Some(dialects(value)?) },
+        "region-there" => scenario.region_there = if value == SAME { None } else { Some(region(value)?) },
         "data" => scenario.data = value.parse().ok()?,
         "pages" => scenario.pages = value.parse().ok()?,
         "way" => {
@@ -219,6 +223,9 @@ fn capabilities(text: &str) -> Option<Capabilities> {
     let by_name = |name: &str| known.into_iter().find(|one| one.to_string() == name);
     text.split('+').try_fold(Capabilities::from_bits(0), |set, name| by_name(name).map(|one| set | one))
 }
+
+/// What the destination's devices are that are as the source's.
+const SAME: &str = "same";
 
 /// What a device without a region has instead of a dialect.
 const NO_REGION: &str = "fsm";

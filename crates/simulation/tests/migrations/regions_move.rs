@@ -59,6 +59,29 @@ fn over_every_way_through_every_window() {
     }
 }
 
+/// Both ends may read the text another way, and have other windows, as long as what is given fits into them.
+#[test]
+fn between_ends_that_differ() {
+    const DIALECTS: [&str; 3] = ["thread", "qemu", "libvfio-user"];
+    const PAIRS: [(&str, &str); 3] = [
+        ("window=4KiB", "window=64KiB,mmap=whole"),
+        ("window=64KiB,segment=100..3000", "window=4KiB"),
+        ("window=16KiB,segment=8KiB,mmap=sparse", "window=8KiB,reserved=4096"),
+    ];
+    for (here, there) in DIALECTS.into_iter().flat_map(|here| DIALECTS.map(|there| (here, there))) {
+        for ((ours, theirs), way) in
+            PAIRS.into_iter().flat_map(|pair| ["connected", "pipe", "file"].map(|way| (pair, way)))
+        {
+            for seed in 1..4 {
+                moves(
+                    &format!("dialects={here} dialects-there={there} devices=stop-copy+pre-copy+dirty-tracking"),
+                    &format!("seed={seed} region={ours} region-there={theirs} way={way} data=20000 pages=4"),
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn of_every_size() {
     for (kind, data) in KINDS.into_iter().flat_map(|kind| [0, 1, 4096, 65_536].map(|data| (kind, data))) {

@@ -20,6 +20,9 @@ fn it_names_what_differs_from_the_default() {
     same("seed=7 call=1 ticks=2 writes=3 churn=0 reinit-after=5 settle=nobody");
     same("seed=7 dialects=thread,fsm,libvfio-user region=window=16KiB,mmap=sparse,segment=100..9KiB");
     same("seed=7 devices=stop-copy+pre-copy dialects=qemu region=");
+    same(
+        "seed=7 devices=stop-copy,stop-copy dialects=qemu,fsm dialects-there=thread,fsm region-there=window=16KiB,mmap=whole",
+    );
     same("seed=7 source-model=read@3:flip destination-model=write@1+:discard");
     same("seed=7 fault=save:1:fails(5) fault=forward:3:cut(20) command=restore:4:claim command=save:5:force");
 }
