@@ -416,6 +416,10 @@ export interface BindingRegion {
   dialect: string
   /** Whether a segment that is larger than the device's window is split. */
   splitSegments: boolean
+  /** Most bytes of a stopped device. */
+  stopCopyLimit?: bigint
+  /** How often in a row a stopped device may have bytes pending and give none. */
+  emptyRoundsLimit?: number
 }
 
 /** How a restore goes. */
