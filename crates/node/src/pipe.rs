@@ -12,7 +12,6 @@ use napi::bindgen_prelude::{Object, Uint8Array};
 use napi_derive::napi;
 use vfio_migration::{Code, Duplex, Error, Sink, Source};
 
-use crate::error::closed;
 use crate::promise::Answer;
 use crate::transport::{BindingSink, BindingSource};
 use crate::view::{View, count_buffer};
@@ -59,6 +58,8 @@ struct State {
     output_over: bool,
     /// JavaScript writes nothing more.
     input_over: bool,
+    /// The session reads nothing more. What it still has to say goes out all the same.
+    unread: bool,
     /// Why nothing goes either way any more.
     broken: Option<String>,
 }
@@ -116,9 +117,13 @@ impl BindingPipe {
     pub fn push<'env>(&self, env: &'env Env, bytes: &[u8]) -> napi::Result<Option<Object<'env>>> {
         count_buffer();
         let mut state = self.shared.lock();
-        if let Some(why) = &state.broken {
+        let refused = match &state.broken {
+            Some(why) => Some(Error::new(Code::Transport, why.clone())),
+            None => state.unread.then(unread),
+        };
+        if let Some(error) = refused {
             let (answer, promise) = Answer::<()>::promised(env)?;
-            answer.give(Err(Error::new(Code::Transport, why.clone())));
+            answer.give(Err(error));
             return Ok(Some(promise));
         }
         let mut rest = bytes;
@@ -261,6 +266,10 @@ fn give_back(view: View, answer: Answer<u32>, result: Result<u32, Error>) {
     });
 }
 
+fn unread() -> Error {
+    Error::new(Code::Transport, "the session reads nothing more")
+}
+
 fn broken(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, why.to_owned())
 }
@@ -343,9 +352,9 @@ impl Drop for Input {
     fn drop(&mut self) {
         // What is written from now on reaches nobody, and must not wait for a reader.
         let mut state = self.0.lock();
-        state.broken.get_or_insert_with(|| "the session reads nothing more".into());
+        state.unread = true;
         if let Some(answer) = state.full.take() {
-            answer.give(Err(closed("the session's input")));
+            answer.give(Err(unread()));
         }
     }
 }
