@@ -141,6 +141,9 @@ export const dataOf = async function* (source: FileSource, device: string): Asyn
 /**
  * Where two files differ: by object or section, and by frame. None are the same. Events and reports do not count.
  *
+ * At most 8 frames are named of each object. Of a file's frames 524,288 are remembered one by one (512 GiB in frames of
+ * 1 MiB); whether those after them differ is said for each object, and not which.
+ *
  * @throws VfioError `ERR_VFIO_TRANSPORT` if one cannot be read, `ERR_VFIO_PLATFORM`
  *
  * @example
