@@ -10,6 +10,7 @@ const textOf = (address: string) => address.replaceAll('&', ' ')
 /** Waits until the simulation of an address is shown. */
 const shown = async (page: Page, address: string) => {
   await page.locator('#panel-simulate .replay', { hasText: `'${textOf(address)}'` }).waitFor()
+  await page.locator('#panel-simulate [role="status"][aria-busy="false"]').waitFor()
   await page.locator('#panel-simulate svg.vm-timeline').first().waitFor({ state: 'attached' })
 }
 

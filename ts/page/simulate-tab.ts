@@ -112,6 +112,8 @@ class SimulateView implements Shown {
     this.#pause()
     this.#asked += 1
     const asked = this.#asked
+    // What is said until then is of the simulation before.
+    this.#says.setAttribute('aria-busy', 'true')
     try {
       const found = await this.#decoder.start({ kind: 'simulate', scenario: textOf(this.#words) }).done
       if (asked !== this.#asked || found.kind !== 'course') return
@@ -125,6 +127,7 @@ class SimulateView implements Shown {
       this.#tell(`${message}${remedy ? ` (${remedy})` : ''}`, 'bad')
     }
     this.#sift()
+    this.#says.setAttribute('aria-busy', 'false')
   }
 
   #say({ moments, reports, broken }: Course) {
