@@ -5,6 +5,7 @@ import { usage, VfioError } from '../errors.ts'
 import { compareFiles, dataOf, type FileSource, inspect } from '../inspect.ts'
 import type { Difference, ObjectOutline, Outline, Part } from '../inspection.ts'
 import { toJson } from '../json.ts'
+import { configWords, formats } from '../outline-words.ts'
 import type { Arguments } from './arguments.ts'
 import { status } from './exit.ts'
 import { Output } from './output.ts'
@@ -34,26 +35,9 @@ const fitted = (line: string, width: number) => {
   return text.length > width ? `${text.slice(0, width - 1)}…` : text
 }
 
-const formats = {
-  unknown: 'no migration that is known here',
-  stream: 'a stream of vfio-migration',
-  qemu: 'a file of QEMU',
-  'qemu-multifd': 'one of several connections of QEMU',
-} as const
-
-const hex = (number: number, digits: number) => number.toString(16).padStart(digits, '0')
-
-const configLine = ({ ids, space, command, msix, display }: NonNullable<ObjectOutline['config']>) => {
-  const [vendor = 0, device = 0] = ids
-  const vectors = msix
-    ? `, MSI-X ${msix.enabled ? 'on' : 'off'} with ${msix.vectors} vectors, ${msix.masked} masked, ${msix.pending} pending`
-    : ''
-  return `PCI ${hex(vendor, 4)}:${hex(device, 4)}, ${space} bytes, command ${hex(command, 4)}${vectors}${display ? ', a display' : ''}`
-}
-
 const details = ({ passport = [], config, recognised, kind, bytes: count }: ObjectOutline): string[] => {
   const lines = passport.map(({ key, value, needed }) => `passport: ${key}=${value}${needed ? ' (needed)' : ''}`)
-  if (config) lines.push(configLine(config))
+  if (config) lines.push(`PCI ${configWords(config)}`)
   if (recognised) {
     const facts = recognised.facts.map(([name, value]) => `${name} ${value}`).join(', ')
     lines.push(`data: ${recognised.family}: ${facts}`)
@@ -106,7 +90,7 @@ const partLine = ({ at, len, type, object, payload, ...rest }: Part) => {
   const { damage, ...more } = rest as { damage?: { expected: string; found: string } }
   const about = object === undefined ? [] : [`object ${object}`]
   const facts = Object.entries(damage ? { expected: damage.expected, found: damage.found } : more)
-  const check = payload ? [`${payload.len} bytes`, hex(payload.checksum, 8)] : []
+  const check = payload ? [`${payload.len} bytes`, payload.checksum.toString(16).padStart(8, '0')] : []
   const told = facts.map(([name, value]) => `${name} ${value}`)
   return [`${at}`.padStart(12), `${len}`.padStart(10), type, ...about, ...told, ...check].join('  ')
 }

@@ -1,4 +1,6 @@
 import type { ObjectOutline, Outline } from '../inspection.ts'
+import { configWords, formats } from '../outline-words.ts'
+import { counted } from '../picture/words.ts'
 import { bytes } from '../quantity.ts'
 import { drawShares } from './byte-shares.ts'
 import { button, el, facts } from './dom.ts'
@@ -7,24 +9,6 @@ import { hexadecimal } from './part-text.ts'
 import { reportFacts } from './report-facts.ts'
 import type { Page, Tab } from './tabs.ts'
 import { judge } from './verdict.ts'
-
-const formats = {
-  unknown: 'no migration that is known here',
-  stream: 'a stream of vfio-migration',
-  qemu: 'a file of QEMU',
-  'qemu-multifd': 'one of several connections of QEMU',
-} as const
-
-const times = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
-
-const configText = ({ ids, space, command, msix, display }: NonNullable<ObjectOutline['config']>) => {
-  const [vendor = 0, device = 0] = ids
-  const vectors = msix
-    ? `, MSI-X ${msix.enabled ? 'on' : 'off'} with ${times(msix.vectors, 'vector')}, ${msix.masked} masked, ${msix.pending} pending`
-    : ''
-  const name = `${hexadecimal(vendor, 4)}:${hexadecimal(device, 4)}`
-  return `${name}, ${space} bytes, command ${hexadecimal(command, 4)}${vectors}${display ? ', a display' : ''}`
-}
 
 const objectCard = (object: ObjectOutline): HTMLElement => {
   const { id, kind, protocol, capabilities, passport = [], config, recognised, size, iova } = object
@@ -39,15 +23,15 @@ const objectCard = (object: ObjectOutline): HTMLElement => {
       object.complete ? 'complete' : 'not complete: the file does not say that all of it is there',
     ),
     facts([
-      ['bytes', `${bytes(object.bytes)} (${object.bytes}) in ${times(object.frames, unit)}`],
+      ['bytes', `${bytes(object.bytes)} (${object.bytes}) in ${counted(object.frames, unit)}`],
       ['zero pages', object.zeroPages ? `${object.zeroPages}` : undefined],
       ['capabilities', capabilities],
       [kind === 'memory' ? 'size' : 'estimate', size === undefined ? undefined : `${bytes(size)} (${size})`],
       ['first address', iova === undefined ? undefined : `0x${iova.toString(16)}`],
       ['segments', object.segments ? `${object.segments}` : undefined],
-      ['initial data', object.initialEnds ? times(object.initialEnds, 'time') : undefined],
+      ['initial data', object.initialEnds ? counted(object.initialEnds, 'time') : undefined],
       ['CRC32C', object.checksum === undefined ? undefined : hexadecimal(object.checksum)],
-      ['PCI', config && configText(config)],
+      ['PCI', config && configWords(config)],
       [
         'its data',
         kind !== 'device' || object.bytes === 0n ? undefined : recognised ? `of ${recognised.family}` : 'opaque',
@@ -110,7 +94,7 @@ const outlineOf = (outline: Outline): HTMLElement[] => {
       el('h3', {}, 'The file'),
       facts([
         ['what it is', formats[format]],
-        ['size', `${bytes(size)} (${size} bytes) in ${times(parts, 'part')}`],
+        ['size', `${bytes(size)} (${size} bytes) in ${counted(parts, 'part')}`],
         ['mode', mode],
         ['session', session],
         ['largest frame', largestFrame === undefined ? undefined : bytes(largestFrame)],
