@@ -1,5 +1,6 @@
 // The picture of a run in the page: what is drawn on the screen is held against the numbers in the files.
 import { readFile } from 'node:fs/promises'
+import type { ExecutionContext } from 'ava'
 import type { Locator } from 'playwright-core'
 import { inspect, type Report } from 'vfio-migration'
 import { parseReport } from 'vfio-migration/picture'
@@ -80,7 +81,8 @@ test('a stream: the way of each device, as its events tell it', async (t) => {
   t.is(fill, 'rgb(240, 168, 48)')
 })
 
-test('the reports of both ends are one picture, and either can be left out', async (t) => {
+/** The reports of both ends of a run: of the save, and of the restore. */
+const bothEnds = async (t: ExecutionContext) => {
   const files = await filesOf(t)
   const device = 'gpu=model:size=4MiB,pre-copy,p2p'
   const ends = { from: files.file('from.json'), to: files.file('to.json') }
@@ -90,15 +92,33 @@ test('the reports of both ends are one picture, and either can be left out', asy
   const saving = new Run(['save', device, '--to', `unix:${files.file('s')}`, '--report', ends.from])
   t.is((await saving.ended).status, 0)
   t.is((await restoring.ended).status, 0)
-  const { page } = await view(t, [ends.from, ends.to, await files.write('text', 'no run')], { hash: 'run' })
+  return { files, ...ends }
+}
+
+/** The ends that a picture shows. */
+const endsIn = (picture: Locator) =>
+  picture.locator('.vm-wide g.vm-stretch').first().locator('.vm-end').allTextContents()
+
+test('the reports of both ends are one picture, and either can be left out', async (t) => {
+  const { files, from, to } = await bothEnds(t)
+  const { page } = await view(t, [from, to, await files.write('text', 'no run')], { hash: 'run' })
   await allRead(page)
   const picture = page.locator('#panel-run .vm-picture')
   await picture.waitFor()
-  const shown = () => picture.locator('.vm-wide g.vm-stretch').first().locator('.vm-end').allTextContents()
-  t.deepEqual(await shown(), ['source', 'destination'])
+  t.deepEqual(await endsIn(picture), ['source', 'destination'])
   await page.getByLabel('The other end').selectOption({ label: 'not shown' })
-  t.deepEqual(await shown(), ['source'])
+  t.deepEqual(await endsIn(picture), ['source'])
   await page.locator('.chip .file').nth(2).click()
   await page.getByText('This file does not tell of its run.').waitFor()
   t.is(await picture.count(), 0)
+})
+
+test('a report that is opened later finds the other end of its run', async (t) => {
+  const { from, to } = await bothEnds(t)
+  const { page } = await view(t, [to], { hash: 'run' })
+  await allRead(page)
+  await page.locator('input[type=file]').setInputFiles(from)
+  const both = page.locator('#panel-run .vm-wide g.vm-stretch').first().locator('.vm-end').nth(1)
+  await both.waitFor()
+  t.deepEqual(await endsIn(page.locator('#panel-run .vm-picture')), ['source', 'destination'])
 })

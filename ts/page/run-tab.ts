@@ -19,6 +19,7 @@ class RunView implements Shown {
   readonly #other = el('select', { id: 'run-other' })
   readonly #choice = el('p', { class: 'choice' }, el('label', { for: 'run-other' }, 'The other end'), this.#other)
   #file: OpenedFile | undefined
+  #end: RunEnd | undefined
   #others: readonly OpenedFile[] = []
   /** What is drawn: the same is not drawn again, so that it stays where it was scrolled to. */
   #shown: readonly (RunEnd | undefined)[] = []
@@ -33,10 +34,12 @@ class RunView implements Shown {
   update(file: OpenedFile | undefined) {
     const end = file?.end
     const others = this.#page.files.all.filter((other) => other !== file && other.end && other.end.side !== end?.side)
-    if (file !== this.#file || others.length !== this.#others.length) {
+    // What the file tells may come after what others tell.
+    if (file !== this.#file || end !== this.#end || others.length !== this.#others.length) {
       const before = file === this.#file ? this.#others[Number(this.#other.value)] : undefined
       const likely = others.findIndex((other) => (before ? other === before : end && belong(end, other.end as RunEnd)))
       this.#file = file
+      this.#end = end
       this.#others = others
       this.#other.replaceChildren(
         el('option', { value: -1 }, 'not shown'),
