@@ -8,7 +8,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { ExecutionContext } from 'ava'
-import { browserTest, complaints, launched } from './support/chromium.js'
+import { browserTest, complaints, newPage } from './support/chromium.js'
 import { temporary } from './support/temporary.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -68,12 +68,10 @@ const page = async (t: ExecutionContext, headers: Record<string, string>) => {
   }).listen(0, '127.0.0.1')
   t.teardown(() => server.close())
   await once(server, 'listening')
-  const context = await (await launched()).newContext()
-  t.teardown(() => context.close())
-  const shown = await context.newPage()
+  const shown = await newPage(t)
   const said = complaints(shown)
   await shown.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
-  await shown.waitForFunction('globalThis.found', undefined, { timeout: 90_000 })
+  await shown.waitForFunction('globalThis.found')
   t.deepEqual(said, [])
   return (await shown.evaluate('found')) as Record<string, Record<string, unknown>>
 }

@@ -13,6 +13,9 @@ const whyNot = existsSync(executablePath)
     : 'the page was not built: this machine cannot get the WASM'
   : `there is no Chromium at ${executablePath}: install it, or name it in CHROMIUM`
 
+/** How long a wait may take, in milliseconds: a watchdog, since a busy machine may take its time. */
+const patience = 100_000
+
 /** Flags for a browser that runs as root and asks nobody for anything. */
 const args = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
@@ -23,10 +26,13 @@ let browser: Promise<Browser> | undefined
 if (whyNot === undefined) test.after.always(async () => (await browser)?.close())
 else console.error(`skipped: the page in a browser: ${whyNot}`)
 
-/** The browser of this file's tests. */
-export const launched = (): Promise<Browser> => {
+/** A page of a context of its own, in the browser of this file's tests. */
+export const newPage = async (t: ExecutionContext, options: BrowserContextOptions = {}): Promise<Page> => {
   browser ??= chromium.launch({ executablePath, args })
-  return browser
+  const context = await (await browser).newContext(options)
+  t.teardown(() => context.close())
+  context.setDefaultTimeout(patience)
+  return context.newPage()
 }
 
 /** A page that is open, and what served it. */
@@ -66,9 +72,7 @@ export const view = async (
   t.teardown(() => server.child.kill('SIGKILL'))
   await server.said(/http:\/\/\S+\//)
   const [address] = /http:\/\/\S+\//.exec(server.stdout) as unknown as [string]
-  const context = await (await launched()).newContext({ viewport: { width: 1200, height: 850 }, ...options })
-  t.teardown(() => context.close())
-  const page = await context.newPage()
+  const page = await newPage(t, { viewport: { width: 1200, height: 850 }, ...options })
   const said = complaints(page)
   t.teardown(() => {
     const bad = said.filter((text) => !allowed?.test(text))
@@ -83,7 +87,7 @@ export const view = async (
 /** Waits until the page has read all of its files. */
 export const allRead = async (page: Page) => {
   await page.locator('.chip').first().waitFor()
-  await page.locator('.chip .busy').first().waitFor({ state: 'detached', timeout: 90_000 })
+  await page.locator('.chip .busy').first().waitFor({ state: 'detached' })
 }
 
 /** The facts of a part of the page, by their names. */
