@@ -1,6 +1,6 @@
 // What goes wrong with a device that has a data fd.
 import { fsm, full } from '../move.mjs'
-import { Rows } from './row.mjs'
+import { allInPreCopy, Rows } from './row.mjs'
 
 const rows = new Rows({ on: fsm, settings: full })
 
@@ -35,7 +35,7 @@ rows.each(
 )
 rows.add('source', 'the second read in stop-copy', 'ENOMSG', 'read@2/stop-copy:ENOMSG', large)
 // Six reads for what a device that changes nothing has in pre-copy.
-const still = { settings: `${full},size=8MiB,late=3MiB,dirty-rate=0`, saving: { downtimeBudgetMs: 0 } }
+const still = { settings: `${full},size=8MiB,late=3MiB,dirty-rate=0`, saving: allInPreCopy }
 rows.each(
   'source',
   'read',

@@ -9,7 +9,7 @@ import { eachOf } from './row.mjs'
 const load = (name) => import(pathToFileURL(join(root, 'ts/dist', name)))
 
 /** How long a session may go on before it counts as one that never ends, in milliseconds. */
-const patience = 10_000
+const patience = 60_000
 
 /** How long pre-copy may last, in milliseconds: a device that cannot say what is left is stopped after that. */
 const maxPreCopyMs = 2000

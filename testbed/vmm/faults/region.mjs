@@ -1,5 +1,5 @@
 // What goes wrong with the registers and the window of a region. QEMU 7.2 writes `running` when the guest starts.
-import { Rows } from './row.mjs'
+import { allInPreCopy, Rows } from './row.mjs'
 
 const protocol = 'dirty-tracking,protocol=region,dialect=qemu'
 const rows = new Rows({ on: ['7.2'], settings: `pre-copy,${protocol}` })
@@ -86,8 +86,7 @@ second('target', 'device_state to running', 'EIO', 'write-device-state@1/resumin
  */
 const [segments, inPreCopy, inStopCopy] = [5, 8242, 8774]
 const once = { settings: `${protocol},segment=16KiB` }
-// Until nothing is left, whatever could be moved while the guest stands still.
-const still = { settings: `pre-copy,${once.settings},dirty-rate=0`, saving: { downtimeBudgetMs: 0 } }
+const still = { settings: `pre-copy,${once.settings},dirty-rate=0`, saving: allInPreCopy }
 
 /** A call that comes so often, to QEMU and to us, where it comes in the middle and for the last time. */
 const source = (what, call, state, count, ours, more) => {

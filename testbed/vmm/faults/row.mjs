@@ -46,6 +46,9 @@ export class Rows {
   }
 }
 
+/** Of a save: nothing is left to stop-copy that can come in pre-copy, however long that takes on a busy machine. */
+export const allInPreCopy = { downtimeBudgetMs: 0, maxPreCopyMs: 60_000 }
+
 /** More settings of each device at one end, where these faults come to pass or none do. */
 export const eachOf = ({ devices = 1 }, faults = '') => {
   const failing = faults.split(',').filter(Boolean)
