@@ -285,7 +285,8 @@ test('--no-p2p-traffic lets a group with a device without P2P state go', async (
   const devices = ['a=model:size=1MiB,p2p', 'b=model:size=1MiB']
   const file = await temporary(t)
   const refused = await run('save', ...devices, '--to', file('state'))
-  t.not(refused.status, 0)
+  t.is(refused.status, 2)
+  t.regex(refused.stderr, /b: .*no P2P state/)
   t.is((await run('save', ...devices, '--to', file('state'), '--no-p2p-traffic')).status, 0)
   t.is((await run('restore', ...devices, '--from', file('state'), '--no-p2p-traffic')).status, 0)
 })

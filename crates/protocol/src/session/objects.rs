@@ -141,16 +141,12 @@ pub(super) fn check<T: Listed>(objects: &[T]) -> Result<(), Failure> {
     // between it and the others.
     for device in &devices {
         if let Some((Companions { group, open, .. }, name)) = device.left_out(&devices) {
-            let mut failure = Failure::new(
-                Fault::Usage,
-                format!(
-                    "of IOMMU group {group} {} are open here, and {name} is not in the session: devices of one group \
-                     form one session; add it, or close it",
-                    open.join(" and ")
-                ),
+            let open = open.join(" and ");
+            let what = format!(
+                "of IOMMU group {group} {open} are open here, and {name} is not in the session: devices of one group form \
+                 one session; add it, or close it"
             );
-            failure.object = Some(device.id.clone());
-            return Err(failure);
+            return Err(of_device(&device.id, what));
         }
     }
     Ok(())
@@ -181,12 +177,15 @@ pub(super) fn check_pages(objects: &[SaveObject], chunk: u32) -> Result<(), Fail
 
 /// A group of several devices with one whose P2P DMA cannot be quiesced.
 pub(super) fn no_grace(id: &str) -> Failure {
-    let mut failure = Failure::new(
-        Fault::Device,
+    of_device(
+        id,
         "it has no P2P state, and it is one of several; say that there is no P2P traffic among them, or move it alone",
-    );
-    failure.object = Some(id.into());
-    failure
+    )
+}
+
+/// What cannot be asked of a device together with the others.
+fn of_device(id: &str, what: impl Into<String>) -> Failure {
+    Failure { object: Some(id.into()), ..Failure::new(Fault::Usage, what) }
 }
 
 /// Whether a range is a whole number of pages.

@@ -94,9 +94,9 @@ enum Stage {
 impl Restore {
     /// A session that takes exactly these objects.
     ///
-    /// Fails with [`Fault::Usage`] where ids are missing or stand twice, and where a device of an IOMMU group is left out
-    /// that is open as well ([`Device::companions`](crate::Device::companions)); with [`Fault::Device`] for a group whose P2P
-    /// DMA cannot be quiesced.
+    /// Fails with [`Fault::Usage`] where ids are missing or stand twice, where a device of an IOMMU group is left out that is
+    /// open as well ([`Device::companions`](crate::Device::companions)), or where the P2P DMA of several devices cannot be
+    /// quiesced and nobody said that there is none.
     pub fn new(options: RestoreOptions, objects: Vec<RestoreObject>) -> Result<Self, Failure> {
         let options = options.bounded();
         objects::check(&objects)?;

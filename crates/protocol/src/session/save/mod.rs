@@ -114,9 +114,9 @@ enum Pause {
 impl Save {
     /// A session over these objects, with a random `session` id.
     ///
-    /// Fails with [`Fault::Usage`] where the options or the objects contradict each other, or where a device of an IOMMU
-    /// group is left out that is open as well ([`Device::companions`](crate::Device::companions)), and with
-    /// [`Fault::Device`] for a group whose P2P DMA cannot be quiesced: nothing was changed then.
+    /// Fails with [`Fault::Usage`] where the options or the objects contradict each other, where a device of an IOMMU group
+    /// is left out that is open as well ([`Device::companions`](crate::Device::companions)), or where the P2P DMA of several
+    /// devices cannot be quiesced and nobody said that there is none: nothing was changed then.
     pub fn new(options: SaveOptions, session: [u8; 16], objects: Vec<SaveObject>) -> Result<Self, Failure> {
         let options = options.bounded();
         check(&options)?;
