@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { cache } from '../cache.mjs'
 import { present as presentTo, send } from './devices.mjs'
 import { assertGolden } from './golden.mjs'
+import { lostPacket } from './lost-packets.mjs'
 import { Trace } from './trace.mjs'
 import { Vm } from './vm.mjs'
 
@@ -85,6 +86,11 @@ export class Bed {
         return `${vm.name} ${end}, its guest told '${vm.port.slice(0, 40)}', it said: ${vm.said.trim()}\n${trace}`
       })
       .join('\n')
+  }
+
+  /** What a machine waits for in vain, by no fault of its devices. */
+  get lost() {
+    return this.#machines.map((vm) => lostPacket(vm.said)).find(Boolean)
   }
 
   async end() {

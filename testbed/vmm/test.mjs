@@ -52,8 +52,16 @@ if (stranger !== undefined) refuse(`there is no QEMU ${stranger}: there are ${em
 const total = { passed: 0, failed: 0, skipped: 0 }
 const skips = []
 
+/** How often a case is run whose QEMU loses a packet. */
+const most = 5
+
 /** Runs one case on one QEMU, and says how it went. */
 const runOne = async (name, one, generation) => {
+  for (let tries = 1; await isToRunAgain(name, one, generation, tries === most); tries += 1);
+}
+
+/** Runs it once. True if it says nothing, since QEMU failed by itself: it may do so unless this is the last try. */
+const isToRunAgain = async (name, one, generation, isLast) => {
   const where = `${name} on QEMU ${generation}`
   const begun = Date.now()
   const done = (how, why = '') => say(`${where}: ${how} in ${((Date.now() - begun) / 1000).toFixed(1)} s${why}`)
@@ -64,16 +72,23 @@ const runOne = async (name, one, generation) => {
     if (one.golden) await bed.compareTraces()
     total.passed += 1
     done('passed')
+    return false
   } catch (error) {
     if (error instanceof Missing) {
       total.skipped += 1
       skips.push(`skipped: ${where}: ${error.message}`)
-      return
+      return false
+    }
+    const lost = isLast ? undefined : bed.lost
+    if (lost !== undefined) {
+      done('ended', `, to be run again, since QEMU has lost ${lost}: ${`${error.message ?? error}`.split('\n')[0]}`)
+      return true
     }
     total.failed += 1
     done('failed', `: ${one.what}`)
     console.error(error.stack ?? error)
     console.error(bed.told())
+    return false
   } finally {
     if (values.verbose) console.error(bed.told())
     await bed.end()

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { emulator } from '../emulators.mjs'
 import { Monitor } from '../monitor.mjs'
 import { bootDisk, high, known, memory, readKnown } from './guest.mjs'
+import { told } from './lost-packets.mjs'
 
 /** How long anything may take, in milliseconds: a watchdog only. */
 const patience = 60_000
@@ -184,6 +185,7 @@ export class Vm {
     if (names.length === 0) return
     const capabilities = names.map((capability) => ({ capability, state: true }))
     await this.execute('migrate-set-capabilities', { capabilities })
+    if (names.includes('multifd')) await this.say(`log ${told}`)
   }
 
   /** Waits for the end of a migration: `{ status, why }`; `gone` if QEMU itself ended. */
