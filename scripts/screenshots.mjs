@@ -64,6 +64,22 @@ const shots = {
       await page.locator('#panel-frames .hex-bytes').first().waitFor()
     },
   },
+  'view-simulate': {
+    colorScheme: 'light',
+    height: 880,
+    before: async (page) => {
+      // The destination's device refuses what it was given, and the source is on the way back.
+      const scenario = 'seed=2&devices=stop-copy+p2p+pre-copy&pages=0&data=9000&fault=restore:31:breaks'
+      await page.evaluate((to) => location.assign(to), `#simulate?${scenario}`)
+      const panel = page.locator('#panel-simulate')
+      const verdict = panel.locator('[role="status"][aria-busy="false"]')
+      await verdict.waitFor()
+      await panel.locator('svg.vm-timeline').first().waitFor({ state: 'attached' })
+      await page.keyboard.press('End')
+      for (let back = 0; back < 5; back += 1) await page.keyboard.press('ArrowLeft')
+      await verdict.evaluate((element) => element.scrollIntoView())
+    },
+  },
 }
 
 try {
@@ -73,8 +89,8 @@ try {
     args: ['--no-sandbox', '--disable-gpu'],
   })
   try {
-    for (const [name, { colorScheme, before }] of Object.entries(shots)) {
-      const page = await browser.newPage({ viewport: { width: 1080, height: 640 }, colorScheme })
+    for (const [name, { colorScheme, height = 640, before }] of Object.entries(shots)) {
+      const page = await browser.newPage({ viewport: { width: 1080, height }, colorScheme })
       await page.goto(server.said)
       await page.locator('.chip .busy').first().waitFor({ state: 'detached' })
       await before(page)
