@@ -417,9 +417,9 @@ export interface BindingRegion {
   /** Whether a segment that is larger than the device's window is split. */
   splitSegments: boolean
   /** Most bytes of a stopped device. */
-  stopCopyLimit?: bigint
+  maxStopCopyBytes?: bigint
   /** How often in a row a stopped device may have bytes pending and give none. */
-  emptyRoundsLimit?: number
+  maxEmptyRounds?: number
 }
 
 /** How a restore goes. */

@@ -161,7 +161,7 @@ const region = (options: RegionOptions) => {
   return {
     dialect: String(dialect),
     splitSegments: Boolean(splitSegments),
-    ...(bytes === undefined ? {} : { stopCopyLimit: BigInt(bytes) }),
-    ...(rounds === undefined ? {} : { emptyRoundsLimit: rounds }),
+    ...(bytes === undefined ? {} : { maxStopCopyBytes: BigInt(bytes) }),
+    ...(rounds === undefined ? {} : { maxEmptyRounds: rounds }),
   }
 }

@@ -68,9 +68,9 @@ pub struct BindingRegion {
     /// Whether a segment that is larger than the device's window is split.
     pub split_segments: bool,
     /// Most bytes of a stopped device.
-    pub stop_copy_limit: Option<BigInt>,
+    pub max_stop_copy_bytes: Option<BigInt>,
     /// How often in a row a stopped device may have bytes pending and give none.
-    pub empty_rounds_limit: Option<u32>,
+    pub max_empty_rounds: Option<u32>,
 }
 
 /// A log of dirty pages that the caller lends.
@@ -171,7 +171,7 @@ impl TryFrom<BindingRegion> for RegionOptions {
     type Error = Error;
 
     fn try_from(region: BindingRegion) -> Result<Self, Error> {
-        let BindingRegion { dialect, split_segments, stop_copy_limit, empty_rounds_limit } = region;
+        let BindingRegion { dialect, split_segments, max_stop_copy_bytes, max_empty_rounds } = region;
         let dialect = dialect.parse().map_err(|_| {
             let known = Dialect::ALL.map(|dialect| dialect.to_string()).join(", ");
             Error::new(Code::Usage, format!("'{dialect}' is no dialect of the migration region: there are {known}"))
@@ -179,8 +179,8 @@ impl TryFrom<BindingRegion> for RegionOptions {
         let oversized = if split_segments { Oversized::Split } else { Oversized::Refuse };
         let usual = Limits::default();
         let limits = Limits {
-            stop_copy: stop_copy_limit.map_or(usual.stop_copy, |bytes| bytes.get_u64().1),
-            empty_rounds: empty_rounds_limit.unwrap_or(usual.empty_rounds),
+            max_stop_copy_bytes: max_stop_copy_bytes.map_or(usual.max_stop_copy_bytes, |bytes| bytes.get_u64().1),
+            max_empty_rounds: max_empty_rounds.unwrap_or(usual.max_empty_rounds),
         };
         Ok(Self { dialect, oversized, limits })
     }

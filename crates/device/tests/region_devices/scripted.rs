@@ -22,7 +22,7 @@ impl Scripted {
     }
 
     pub(crate) fn client(self) -> Result<RegionDevice<Self>, UnfitRegion> {
-        let limits = Limits { stop_copy: 1 << 20, ..Limits::default() };
+        let limits = Limits { max_stop_copy_bytes: 1 << 20, ..Limits::default() };
         let options = RegionOptions { limits, ..RegionOptions::default() };
         RegionDevice::new(self, Passport::new(), Capabilities::STOP_COPY, options)
     }

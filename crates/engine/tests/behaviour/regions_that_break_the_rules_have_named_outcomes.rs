@@ -35,7 +35,7 @@ impl Scripted {
     }
 
     fn device(self) -> Box<dyn Device> {
-        let limits = Limits { stop_copy: 1 << 20, ..Limits::default() };
+        let limits = Limits { max_stop_copy_bytes: 1 << 20, ..Limits::default() };
         let options = RegionOptions { limits, ..RegionOptions::default() };
         Box::new(RegionDevice::new(self, Passport::new(), Capabilities::STOP_COPY, options).unwrap())
     }

@@ -7,14 +7,14 @@ use crate::{Estimate, Filled, Then};
 pub struct Limits {
     /// Most bytes that a device may give once it has stopped; 1 TiB. Before that the session's own limit of pre-copy
     /// ends it.
-    pub stop_copy: u64,
+    pub max_stop_copy_bytes: u64,
     /// How often in a row a stopped device may say that bytes are pending and give none; 16.
-    pub empty_rounds: u32,
+    pub max_empty_rounds: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { stop_copy: 1 << 40, empty_rounds: 16 }
+        Self { max_stop_copy_bytes: 1 << 40, max_empty_rounds: 16 }
     }
 }
 
@@ -115,8 +115,8 @@ impl SaveLoop {
                 }
                 if read.stopped {
                     self.stopped_bytes = self.stopped_bytes.saturating_add(value);
-                    if self.stopped_bytes > self.limits.stop_copy {
-                        let (limit, pending) = (self.limits.stop_copy, self.pending);
+                    if self.stopped_bytes > self.limits.max_stop_copy_bytes {
+                        let (limit, pending) = (self.limits.max_stop_copy_bytes, self.pending);
                         return Err(RegionError::Endless { limit, pending });
                     }
                 }
@@ -198,7 +198,7 @@ impl SaveLoop {
             return Ok(Step::Done(Filled { len: 0, then: Then::Pause }));
         }
         let empty = read.empty + 1;
-        if empty > self.limits.empty_rounds {
+        if empty > self.limits.max_empty_rounds {
             return Err(RegionError::Empty { pending: self.pending, rounds: empty });
         }
         Ok(self.ask(Doing::Pending(Read { empty, ..read }), Register::PendingBytes))

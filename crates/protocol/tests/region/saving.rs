@@ -136,7 +136,7 @@ fn a_region_without_room_is_refused() {
 #[test]
 fn pending_bytes_that_never_come_end_the_loop_once_the_device_has_stopped() {
     use vfio_migration_protocol::region::{Access, Step};
-    let mut save = SaveLoop::new(SIZE, Limits { empty_rounds: 3, ..Limits::default() }).expect("there is room");
+    let mut save = SaveLoop::new(SIZE, Limits { max_empty_rounds: 3, ..Limits::default() }).expect("there is room");
     let mut go = |stopped| {
         let mut reads = Vec::new();
         let mut step = save.read(10, stopped);
@@ -163,7 +163,7 @@ fn pending_bytes_that_never_come_end_the_loop_once_the_device_has_stopped() {
 fn a_stopped_device_gives_no_more_than_the_limit() {
     let mut device = Device::new(SIZE, 1);
     device.segments.extend((0..1000).map(|_| vec![9; 50]));
-    let limits = Limits { stop_copy: 220, ..Limits::default() };
+    let limits = Limits { max_stop_copy_bytes: 220, ..Limits::default() };
     let mut save = SaveLoop::new(SIZE, limits).expect("there is room");
     let mut buffer = [0; 100];
     for _ in 0..10 {

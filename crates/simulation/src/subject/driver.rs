@@ -19,7 +19,7 @@ pub(crate) enum Driver {
 impl Driver {
     pub(crate) fn new(model: Model) -> Self {
         let Some(region) = &model.settings().region else { return Self::Fsm(Box::new(model)) };
-        let limits = Limits { stop_copy: MOST, ..Limits::default() };
+        let limits = Limits { max_stop_copy_bytes: MOST, ..Limits::default() };
         let options = RegionOptions { dialect: region.dialect, limits, ..RegionOptions::default() };
         let passport = model.passport().clone();
         let beside = model.capabilities();
