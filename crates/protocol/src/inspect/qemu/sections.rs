@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use memchr::memmem::Finder;
+
 use super::cursor::{Cursor, Stop};
 use super::{SectionOutline, framing, ram, vfio};
 use crate::inspect::{Content, Damage, ObjectOutline, Out, Payload};
@@ -212,39 +214,26 @@ impl Body {
 
 /// How many bytes come before a footer with what may follow it; `false`: none is there yet, and so many can be skipped.
 fn find_footer(bytes: &[u8], id: u32, last: bool, sections: &Sections) -> Result<(usize, bool), Stop> {
-    let number = id.to_be_bytes();
+    let mut footer = [framing::FOOTER; 5];
+    footer[1..].copy_from_slice(&id.to_be_bytes());
+    // Too little to tell: from here on again, with more.
+    let again = |at: usize| if at > 0 { Ok((at, false)) } else { Err(Stop::More(footer.len() + framing::SEEN)) };
+    let finder = Finder::new(&footer);
     let mut from = 0;
-    while let Some(at) = find_mark(bytes, from, number[0]) {
+    while let Some(found) = finder.find(&bytes[from..]) {
+        let at = from + found;
         from = at + 1;
-        let rest = &bytes[from..];
-        let known = rest.len().min(number.len());
-        if rest[..known] != number[..known] {
-            continue;
+        let rest = &bytes[at + footer.len()..];
+        if rest.len() < framing::SEEN && !last {
+            return again(at);
         }
-        // Too little to tell: from here on again, with more.
-        if rest.len() < number.len() + framing::SEEN && !last {
-            return if at > 0 { Ok((at, false)) } else { Err(Stop::More(1 + number.len() + framing::SEEN)) };
-        }
-        if known == number.len() && framing::may_follow(&rest[known..], sections) {
+        if framing::may_follow(rest, sections) {
             return Ok((at, true));
         }
     }
-    Ok((bytes.len(), false))
-}
-
-/// So many bytes are looked at together: compilers make vectors of them.
-const LANES: usize = 64;
-
-/// The next place, from this one on, of the first byte of a footer with this byte after it, or with none.
-fn find_mark(bytes: &[u8], mut from: usize, after: u8) -> Option<usize> {
-    let is_mark = |(one, next): (&u8, &u8)| u8::from(*one == framing::FOOTER) & u8::from(*next == after);
-    while let Some(lanes) = bytes.get(from..=from + LANES) {
-        if lanes.iter().zip(&lanes[1..]).fold(0, |found, pair| found | is_mark(pair)) != 0 {
-            break;
-        }
-        from += LANES;
+    let begun = (1..footer.len()).rev().find(|begun| bytes.ends_with(&footer[..*begun]));
+    match begun {
+        Some(begun) if !last => again(bytes.len() - begun),
+        _ => Ok((bytes.len(), false)),
     }
-    let rest = bytes.get(from..)?;
-    let last = || (rest.last() == Some(&framing::FOOTER)).then(|| rest.len() - 1);
-    rest.iter().zip(rest.iter().skip(1)).position(|pair| is_mark(pair) != 0).or_else(last).map(|at| from + at)
 }
