@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { cache } from '../cache.mjs'
 import { present as presentTo, send } from './devices.mjs'
 import { assertGolden } from './golden.mjs'
-import { lostPacket } from './lost-packets.mjs'
+import { lostPackets } from './lost-packets.mjs'
 import { Trace } from './trace.mjs'
 import { Vm } from './vm.mjs'
 
@@ -88,9 +88,9 @@ export class Bed {
       .join('\n')
   }
 
-  /** What a machine waits for in vain, by no fault of its devices. */
+  /** What the destination has not got that the source has sent, by no fault of its devices. */
   get lost() {
-    return this.#machines.map((vm) => lostPacket(vm.said)).find(Boolean)
+    return lostPackets(this.#machines)
   }
 
   async end() {

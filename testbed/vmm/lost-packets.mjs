@@ -2,16 +2,21 @@
 // packet is on its way, and says that it has completed; the destination fails, or waits for the packet for good and answers
 // nobody. It says so itself.
 
-/** What the destination is to tell of the packets, as its monitor for people takes it. */
-export const told = 'trace:vfio_load_state_device_buffer_*'
+/** What a QEMU is to tell of the packets, as its monitor for people takes it. */
+export const told = 'trace:vfio_load_state_device_buffer_incoming'
 
-const packets = (said, what) =>
-  [...said.matchAll(new RegExp(`vfio_load_state_device_buffer_${what} +\\((.+)\\) idx (\\d+)`, 'g'))].map(
-    ([, device, number]) => `packet ${number} of ${device}`,
-  )
+/** How many packets a source has sent: one for each piece that it read of a stopped device, and one behind them. */
+const sent = ({ trace, devices }) => {
+  const isPiece = ({ state, call, gave }) => state === 'stop-copy' && call === 'read' && /^[1-9]\d*B$/.test(gave[0])
+  const pieces = trace.lines.filter(isPiece)
+  return pieces.reduce((sum, { times }) => sum + times, devices)
+}
 
-/** The packet that a QEMU waits for and that has not come, of what it said; undefined if there is none. */
-export const lostPacket = (said) => {
-  const came = new Set(packets(said, 'incoming'))
-  return packets(said, 'starved').find((packet) => !came.has(packet))
+const came = ({ said }) => said.match(/vfio_load_state_device_buffer_incoming/g)?.length ?? 0
+
+/** How many packets have not come: `1 of 6 packets`; undefined if all have, or nobody tells. */
+export const lostPackets = ([source, target]) => {
+  if (!target?.tellsOfPackets) return undefined
+  const [all, lost] = [sent(source), sent(source) - came(target)]
+  return lost > 0 ? `${lost} of ${all} packets` : undefined
 }

@@ -185,7 +185,8 @@ export class Vm {
     if (names.length === 0) return
     const capabilities = names.map((capability) => ({ capability, state: true }))
     await this.execute('migrate-set-capabilities', { capabilities })
-    if (names.includes('multifd')) await this.say(`log ${told}`)
+    this.tellsOfPackets = names.includes('multifd')
+    if (this.tellsOfPackets) await this.say(`log ${told}`)
   }
 
   /** Waits for the end of a migration: `{ status, why }`; `gone` if QEMU itself ended. */
