@@ -13,7 +13,10 @@ const check = (triple, runner) => ({
     rustTarget(triple)
     const name = triple.toUpperCase().replaceAll('-', '_')
     // Rust brings all of musl that a static program needs: its own linker does.
-    const env = { [`CARGO_TARGET_${name}_LINKER`]: 'rust-lld', [`CARGO_TARGET_${name}_RUNNER`]: runner().join(' ') }
+    const env = { [`CARGO_TARGET_${name}_LINKER`]: 'rust-lld' }
+    const words = runner()
+    // Cargo takes no empty one.
+    if (words.length > 0) env[`CARGO_TARGET_${name}_RUNNER`] = words.join(' ')
     const packages = [...crates, 'vfio-migration'].flatMap((one) => ['--package', one])
     const { status, stdout, stderr } = spawnSync(
       'cargo',
