@@ -6,6 +6,9 @@ import { arm64, rustTarget } from '../tools.mjs'
 
 const crates = ['protocol', 'model', 'uapi', 'device', 'simulation'].map((name) => `vfio-migration-${name}`)
 
+/** Tests whose program starts itself, which one that is emulated cannot. */
+const startsItself = 'two_processes_move_a_device'
+
 const check = (triple, runner) => ({
   what: `the crates' tests pass as programs of ${triple}`,
   rare: true,
@@ -14,13 +17,16 @@ const check = (triple, runner) => ({
     const name = triple.toUpperCase().replaceAll('-', '_')
     // Rust brings all of musl that a static program needs: its own linker does.
     const env = { [`CARGO_TARGET_${name}_LINKER`]: 'rust-lld' }
-    const words = runner()
-    // Cargo takes no empty one.
-    if (words.length > 0) env[`CARGO_TARGET_${name}_RUNNER`] = words.join(' ')
+    const [emulator, without] = [runner(), []]
+    if (emulator.length > 0) {
+      env[`CARGO_TARGET_${name}_RUNNER`] = emulator.join(' ')
+      without.push('--', '--skip', startsItself)
+      console.error(`packages: left out on ${triple}: ${startsItself}`)
+    }
     const packages = [...crates, 'vfio-migration'].flatMap((one) => ['--package', one])
     const { status, stdout, stderr } = spawnSync(
       'cargo',
-      ['test', '--quiet', '--target', triple, '--lib', '--tests', ...packages],
+      ['test', '--quiet', '--no-fail-fast', '--target', triple, '--lib', '--tests', ...packages, ...without],
       { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, ...env } },
     )
     const passed = [...stdout.matchAll(/^test result: ok\. (\d+) passed/gm)].reduce((sum, [, count]) => sum + +count, 0)

@@ -81,7 +81,7 @@ fn a_take_over_that_fails_leaves_doubt_to_the_source() {
 #[test]
 fn a_pause_that_takes_its_time_is_overdue_and_holds_the_session() {
     let (mut origin, mut target) = (
-        origin(DEVICE, SaveOptions { deadline: Duration::from_millis(100), ..SaveOptions::default() }),
+        origin(DEVICE, SaveOptions { deadline: Duration::from_secs(1), ..SaveOptions::default() }),
         target(DEVICE, RestoreOptions::default()),
     );
     let (release, held) = channel::<()>();
