@@ -17,6 +17,7 @@ const came = ({ said }) => said.match(/vfio_load_state_device_buffer_incoming/g)
 /** How many packets have not come: `1 of 6 packets`; undefined if all have, or nobody tells. */
 export const lostPackets = ([source, target]) => {
   if (!target?.tellsOfPackets) return undefined
-  const [all, lost] = [sent(source), sent(source) - came(target)]
+  const all = sent(source)
+  const lost = all - came(target)
   return lost > 0 ? `${lost} of ${all} packets` : undefined
 }
