@@ -177,14 +177,14 @@ pub(super) fn check_pages(objects: &[SaveObject], chunk: u32) -> Result<(), Fail
 
 /// A group of several devices with one whose P2P DMA cannot be quiesced.
 pub(super) fn no_grace(id: &str) -> Failure {
-    of_device(
-        id,
-        "it has no P2P state, and it is one of several; say that there is no P2P traffic among them, or move it alone",
-    )
+    let what = format!(
+        "'{id}' has no P2P state, and it is one of several; say that there is no P2P traffic among them, or move it alone"
+    );
+    of_device(id, what)
 }
 
 /// What cannot be asked of a device together with the others.
-fn of_device(id: &str, what: impl Into<String>) -> Failure {
+fn of_device(id: &str, what: String) -> Failure {
     Failure { object: Some(id.into()), ..Failure::new(Fault::Usage, what) }
 }
 
