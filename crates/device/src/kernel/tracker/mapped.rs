@@ -267,9 +267,7 @@ impl Log {
         let mut bits = Bitmap::new(part.length.div_ceil(self.page_size));
         bits.merge_at(0, words, (part.iova - mapped.iova) / self.page_size, bits.pages());
         let first = part.iova / self.page_size;
-        for (page, count) in bits.runs() {
-            self.left.add(first + page, count);
-        }
+        bits.runs().for_each(|(page, count)| self.left.add(first + page, count));
     }
 }
 

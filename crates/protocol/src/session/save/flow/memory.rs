@@ -81,11 +81,11 @@ impl MemoryPages {
         if bits_size == self.page_size {
             self.dirty.merge(bits);
         } else {
-            for (first, count) in bits.runs() {
+            bits.runs().for_each(|(first, count)| {
                 let from = first.saturating_mul(bits_size) / self.page_size;
                 let to = (first + count).saturating_mul(bits_size).div_ceil(self.page_size);
                 self.dirty.set_run(from, to - from);
-            }
+            });
         }
         if self.reports == 0 {
             self.last_round = self.dirty.count();
