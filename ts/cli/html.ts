@@ -3,7 +3,6 @@ import { constants } from 'node:fs'
 import { access, link, lstat, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { usage, VfioError } from '../errors.ts'
-import { pictureDocument } from '../picture/document.ts'
 import type { Run } from '../picture/run.ts'
 import type { Arguments } from './arguments.ts'
 
@@ -94,5 +93,7 @@ export const wantedPicture = async (values: Arguments['values']): Promise<Wanted
   } catch (error) {
     throw unwritten(error)
   }
+  // Loaded only where a picture is wanted, and before the run: nothing that is missing then spoils its end.
+  const { pictureDocument } = await import('../picture/document.ts')
   return { path, write: (run, title) => write(path, pictureDocument(run, { title }), force) }
 }

@@ -1,34 +1,24 @@
 #!/usr/bin/env node
 import { packageVersion } from '../version.ts'
 import { type Arguments, parseArguments } from './arguments.ts'
-import { runDemo } from './demo/demo.ts'
-import { runDoctor } from './doctor.ts'
 import { statusOf } from './exit.ts'
 import { help, helpOf } from './help.ts'
-import { runInspect } from './inspect.ts'
-import { runList } from './list.ts'
 import type { CommandName } from './options.ts'
 import { Output } from './output.ts'
-import { runProbe } from './probe.ts'
-import { runRestore } from './restore.ts'
-import { runProgram } from './run.ts'
-import { runSave } from './save.ts'
-import { runSimulate } from './simulate.ts'
-import { runTrace } from './trace.ts'
-import { runView } from './view/view.ts'
 
-const runs: Readonly<Record<CommandName, (args: Arguments) => Promise<number>>> = {
-  save: runSave,
-  restore: runRestore,
-  list: runList,
-  probe: runProbe,
-  doctor: runDoctor,
-  trace: runTrace,
-  inspect: runInspect,
-  view: runView,
-  run: runProgram,
-  simulate: runSimulate,
-  demo: runDemo,
+/** Each command is loaded when it is run: all of them together take longer to load than most take to run. */
+const commands: Readonly<Record<CommandName, () => Promise<(args: Arguments) => Promise<number>>>> = {
+  save: async () => (await import('./save.ts')).runSave,
+  restore: async () => (await import('./restore.ts')).runRestore,
+  list: async () => (await import('./list.ts')).runList,
+  probe: async () => (await import('./probe.ts')).runProbe,
+  doctor: async () => (await import('./doctor.ts')).runDoctor,
+  trace: async () => (await import('./trace.ts')).runTrace,
+  inspect: async () => (await import('./inspect.ts')).runInspect,
+  view: async () => (await import('./view/view.ts')).runView,
+  run: async () => (await import('./run.ts')).runProgram,
+  simulate: async () => (await import('./simulate.ts')).runSimulate,
+  demo: async () => (await import('./demo/demo.ts')).runDemo,
 }
 
 /** Runs one command line; the status that the program ends with. */
@@ -42,7 +32,8 @@ const main = async (argv: readonly string[]): Promise<number> => {
     const args = parseArguments(argv)
     values = args.values
     if (values.has('help')) return say(helpOf(args.command))
-    return await runs[args.command.name as CommandName](args)
+    const run = await commands[args.command.name as CommandName]()
+    return await run(args)
   } catch (error) {
     new Output(
       values,
