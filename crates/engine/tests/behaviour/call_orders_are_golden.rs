@@ -72,9 +72,14 @@ fn assert_same(name: &str, trace: &Trace) {
     }
 }
 
+/// Pre-copy goes on until nothing is left, and nobody asks what is left while that is read, however slow it is.
+fn however_slow() -> SaveOptions {
+    SaveOptions { downtime_budget: Duration::ZERO, poll_interval: Duration::from_millis(500), ..SaveOptions::default() }
+}
+
 #[test]
 fn with_pre_copy_and_p2p() {
-    let (save, restore) = moved("size=64KiB,pre-copy,p2p,dirty-tracking,dirty-rate=0", SaveOptions::default());
+    let (save, restore) = moved("size=64KiB,pre-copy,p2p,dirty-tracking,dirty-rate=0", however_slow());
     assert_golden("save-pre-copy-p2p", &save);
     assert_golden("restore-pre-copy-p2p", &restore);
 }
@@ -110,15 +115,9 @@ fn accesses(model: &ModelHandle) -> Trace {
     trace
 }
 
-/// How the regions are saved: pre-copy goes on until nothing is left, and nobody asks what is left while that is read,
-/// however slow it is.
-fn region_options() -> SaveOptions {
-    SaveOptions { downtime_budget: Duration::ZERO, poll_interval: Duration::from_millis(500), ..SaveOptions::default() }
-}
-
 /// The calls of both ends and what they did to the regions.
 fn assert_region_golden(name: &str, device: &'static str) {
-    let options = region_options();
+    let options = however_slow();
     let ([save, restore], [source, destination]) = moved_with_models(device, options);
     assert_golden(&format!("save-region-{name}"), &save);
     assert_golden(&format!("restore-region-{name}"), &restore);
@@ -149,7 +148,7 @@ fn with_a_region_as_strict_as_libvfio_users() {
 #[test]
 #[should_panic(expected = "write-data-size")]
 fn an_access_that_is_missing_is_seen() {
-    let (_, [_, destination]) = moved_with_models(LIBVFIO_USER, region_options());
+    let (_, [_, destination]) = moved_with_models(LIBVFIO_USER, however_slow());
     let less = accesses(&destination).only(|access| access.call() != "write-data-size");
     assert_same("restore-region-libvfio-user-accesses", &less);
 }
