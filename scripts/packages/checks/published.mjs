@@ -1,7 +1,8 @@
 // What is in the tarballs: what tools say that know packages, what a compiler finds, and which files there are.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { root } from '../../setup.mjs'
 import { filesOf, mainPackage, packageOf, targets, wasmPackage } from '../targets.mjs'
@@ -92,9 +93,18 @@ export default [
   {
     what: 'the crates can be packaged',
     run({ all }) {
-      const args = ['package', '--workspace', '--allow-dirty', '--quiet', ...(all ? [] : ['--no-verify'])]
-      const { status, stderr } = spawnSync('cargo', args, { cwd: root, encoding: 'utf8' })
-      assert.equal(status, 0, stderr)
+      // Cargo keeps what it has unpacked of a version, by the place where it was packed: a fresh one is never stale.
+      const target = mkdtempSync(join(tmpdir(), 'vfio-migration-crates-'))
+      const args = ['package', '--workspace', '--allow-dirty', '--quiet', '--target-dir', target]
+      try {
+        const { status, stderr } = spawnSync('cargo', all ? args : [...args, '--no-verify'], {
+          cwd: root,
+          encoding: 'utf8',
+        })
+        assert.equal(status, 0, stderr)
+      } finally {
+        rmSync(target, { recursive: true, force: true })
+      }
     },
   },
 ]
