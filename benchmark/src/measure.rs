@@ -20,7 +20,7 @@ pub(crate) struct Extent {
 /// Bytes of the smaller run of the memory check.
 const SMALL: u64 = 64 << 20;
 const CHUNK: u32 = 1 << 20;
-const DEPTH: u32 = 4;
+const DEPTH: u32 = 8;
 
 /// All rounds over one carrier: in each, every mover once, in turn.
 pub(crate) fn rounds(carrier: Carrier, extent: Extent) -> Result<Rounds, Box<dyn Error>> {

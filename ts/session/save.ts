@@ -34,7 +34,7 @@ export interface SaveOptions {
   readonly rate?: bigint | number
   /** Payload of one frame in bytes. @default 1_048_576 */
   readonly chunk?: number
-  /** How many chunks may be in flight. @default 4 */
+  /** How many chunks may be in flight. @default 8 */
   readonly depth?: number
   /** What a one-way save does at its end: the guest has left, or this was a snapshot and it goes on here. @default 'stop' */
   readonly then?: 'stop' | 'resume'

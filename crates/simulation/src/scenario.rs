@@ -211,6 +211,7 @@ impl Default for Scenario {
         let devices = vec![all | Capabilities::DIRTY_TRACKING];
         let save = SaveOptions {
             chunk: 4096,
+            depth: 4,
             deadline: Duration::from_millis(200),
             downtime_budget: Duration::from_millis(5),
             max_pre_copy: Duration::from_millis(100),

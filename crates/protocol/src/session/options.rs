@@ -35,7 +35,7 @@ pub struct SaveOptions {
     pub mode: Mode,
     /// Payload of one frame in bytes; 1 MiB.
     pub chunk: u32,
-    /// How many chunks may be in flight; 4.
+    /// How many chunks may be in flight; 8.
     pub depth: u32,
     /// For every wait; 30 s.
     pub deadline: Duration,
@@ -67,7 +67,7 @@ impl Default for SaveOptions {
         Self {
             mode: Mode::Connected,
             chunk: 1 << 20,
-            depth: 4,
+            depth: 8,
             deadline: Duration::from_secs(30),
             downtime_budget: Duration::from_millis(300),
             max_pre_copy: Duration::from_secs(30),
