@@ -91,6 +91,7 @@ impl Iterator for Runs<'_> {
             let bits = edges_of(block, edges.last);
             let mut odd = bits.iter().zip(0..).fold(0_u32, |odd, (bits, at)| odd | u32::from(*bits != 0) << at);
             if odd == (1 << BLOCK) - 1 && has_many(bits[0]) {
+                // One loop for all of them: that of each word would end where nobody can foretell it.
                 let from = self.behind;
                 let mut found = places.of(&bits);
                 if edges.last != 0
