@@ -36,6 +36,8 @@ test('by keyboard only: files, tabs, frames, search, keys, closing', async (t) =
   // What has the focus can be seen.
   const outline = await page.evaluate<string>('getComputedStyle(document.activeElement).outlineStyle')
   t.is(outline, 'solid')
+  // Before it was counted the list is empty, and nothing that could have the focus.
+  await page.locator('#frames-count', { hasText: 'frames and other parts' }).waitFor()
   await tabTo(page, /^Frames$/)
   t.is(await page.evaluate<string>('document.activeElement.getAttribute("role")'), 'listbox')
   await page.keyboard.press('ArrowDown')

@@ -20,12 +20,12 @@ const program = async (text: string) => {
   // Or a thread takes over the stack of one that has ended.
   const env = { ...process.env, GLIBC_TUNABLES: 'glibc.pthread.stack_cache_size=0' }
   const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd: root, env })
-  // The C library ends the process if a thread that did start finds no room for its variables.
+  // The C library, or Node, may be the one that finds no room then: they end the process.
   const again = (error: { stderr?: string }) => {
-    if (!error.stderr?.includes('cannot allocate memory for thread-local data')) throw error
+    if (!/cannot allocate memory for thread-local data|std::bad_alloc/.test(error.stderr ?? '')) throw error
     return run()
   }
-  const { stdout } = await run().catch(again).catch(again).catch(again)
+  const { stdout } = await run().catch(again).catch(again).catch(again).catch(again)
   return stdout.trim().split('\n')
 }
 
