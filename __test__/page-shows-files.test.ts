@@ -70,7 +70,7 @@ test('files of every kind: the numbers of the outline, and every frame', async (
     t.true(Math.abs((widths[0] as number) / whole - largest) < 0.05, `${widths} of ${shares}`)
 
     await page.keyboard.press('3')
-    await page.locator('#frames-count', { hasText: `${parts.length} frames and other parts` }).waitFor()
+    await page.locator('#frames-count', { hasText: new RegExp(`^${parts.length} frames and other parts$`) }).waitFor()
     const list = page.getByRole('listbox', { name: 'Frames' })
     await list.focus()
     for (const [key, part] of [

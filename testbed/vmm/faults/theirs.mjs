@@ -108,7 +108,7 @@ export const theirs = async (bed, row) => {
   await within(settling, () => failing.ended || missing(failing, faults) === undefined)
   const ends = { source: await sourceOf(source), target: await targetOf(target, source) }
   // Whether a source still says that it failed before it crashes is a matter of chance.
-  const outcome = { says: ends.source === 'crashed' ? 'crashed' : says, ...ends }
+  const outcome = { says: says === 'failed' && ends.source === 'crashed' ? 'crashed' : says, ...ends }
   // A row in which nothing went wrong would say nothing.
   assert.equal(missing(failing, faults), undefined)
   return outcome
