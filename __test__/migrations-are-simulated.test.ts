@@ -147,11 +147,11 @@ test('simulate shows the course of a scenario in short, or every moment', async 
 
 test('simulate --html draws the course, to the end that it came to', async (t) => {
   const file = await temporary(t)
-  const scenario = 'seed=2 devices=stop-copy+p2p+pre-copy data=9000 pages=0 fault=restore:31:breaks'
+  const scenario = 'seed=2 devices=stop-copy+p2p+pre-copy data=9000 pages=0 fault=restore:27:breaks'
   const { status, stderr } = await run('simulate', scenario, '--html', file('run.html'), '--quiet')
   t.is(status, 0, stderr)
   const html = await readFile(file('run.html'), 'utf8')
-  t.true(html.includes('fault=restore:31:breaks'))
+  t.true(html.includes('fault=restore:27:breaks'))
   t.regex(html, /class="vm vm-timeline"/)
   t.regex(html, /returned/)
   const again = await run('simulate', 'seed=2', '--html', file('run.html'))

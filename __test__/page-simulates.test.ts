@@ -4,7 +4,7 @@ import { scenarioText, simulate } from 'vfio-migration/simulation'
 import { browserTest as test, view } from './support/chromium.js'
 
 const base = 'seed=2&devices=stop-copy+p2p+pre-copy&data=9000&pages=0'
-const refused = `${base}&fault=restore:31:breaks`
+const refused = `${base}&fault=restore:27:breaks`
 const textOf = (address: string) => address.replaceAll('&', ' ')
 
 /** Waits until the simulation of an address is shown. */
@@ -125,9 +125,9 @@ test('what if: a call is made to fail, and the fault is taken away again', async
   )
   await page.getByLabel('Moment', { exact: true }).fill(`${pause}`)
   await page.getByRole('button', { name: 'fails', exact: true }).click()
-  await shown(page, `${base}&fault=save:35:fails(5)`)
+  await shown(page, `${base}&fault=save:30:fails(5)`)
   t.regex((await says(page)) ?? '', /^Source: returned\./)
-  await page.getByRole('button', { name: 'Take away fault=save:35:fails(5)' }).click()
+  await page.getByRole('button', { name: 'Take away fault=save:30:fails(5)' }).click()
   await shown(page, base)
   t.regex((await says(page)) ?? '', /^Source: completed\./)
 })

@@ -38,7 +38,7 @@ test('without being told otherwise, it is the native addon', (t) => {
 wasm('a simulated migration takes the same course', async (t) => {
   const scenarios = [
     'seed=7',
-    'seed=2 devices=stop-copy+p2p+pre-copy,stop-copy+p2p dialects=thread fault=restore:31:breaks',
+    'seed=2 devices=stop-copy+p2p+pre-copy,stop-copy+p2p dialects=thread fault=restore:71:breaks',
     'seed=3 way=file dialects=qemu devices=stop-copy+pre-copy pages=0',
     'seed=3 data=9000 pages=0 destination-model=write@2:discard',
   ]

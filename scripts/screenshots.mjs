@@ -69,7 +69,7 @@ const shots = {
     height: 880,
     before: async (page) => {
       // The destination's device refuses what it was given, and the source is on the way back.
-      const scenario = 'seed=2&devices=stop-copy+p2p+pre-copy&pages=0&data=9000&fault=restore:31:breaks'
+      const scenario = 'seed=2&devices=stop-copy+p2p+pre-copy&pages=0&data=9000&fault=restore:27:breaks'
       await page.evaluate((to) => location.assign(to), `#simulate?${scenario}`)
       const panel = page.locator('#panel-simulate')
       const verdict = panel.locator('[role="status"][aria-busy="false"]')

@@ -51,7 +51,7 @@ impl Carrier {
             Parcel::Answer(key) => self.encoder = Some(Encoder::back(key)),
             Parcel::Message(message, chunk) => {
                 self.attempt(|carrier| carrier.send(&message, chunk));
-                if let (Some(chunk), Mode::OneWay) = (chunk, self.shared.mode) {
+                if let Some(chunk) = chunk {
                     self.shared.core.input(Input::Sent(chunk));
                 }
             }

@@ -64,7 +64,8 @@ pub struct TrackerIndex(pub u32);
 
 /// A buffer of one chunk.
 ///
-/// At the source the machine hands them out: numbers 0 to depth - 1, free again after [`Action::Release`]. At the
+/// At the source the machine hands them out: numbers 0 to depth - 1, free again once they were sent
+/// ([`Action::Release`]); the one that was freed last is used first, so that few are used and stay in caches. At the
 /// destination the driver does, in [`Input::Received`], and has them back with [`Action::Release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Chunk(pub u32);
@@ -115,7 +116,7 @@ pub enum Action {
     /// Save: start the stream with this head, before anything else is sent.
     Open(Offer),
     /// Send a message, after those before it. `chunk` is the payload of a [`Message::Data`] that has any.
-    /// Answer, for a one-way session's data only: [`Input::Sent`].
+    /// Answer, for data with a payload only: [`Input::Sent`].
     Send(Message, Option<Chunk>),
     /// The chunk's bytes are not needed any more.
     Release(Chunk),
@@ -253,7 +254,8 @@ pub enum Input {
     Filled(Object, Chunk, Result<Filled, CallError>),
     /// Answer to [`Action::Place`].
     Placed(Object, Chunk, Result<(), CallError>),
-    /// Answer to [`Action::Send`] of a one-way session's data: it is written, the chunk may be used again.
+    /// Answer to [`Action::Send`] of data with a payload: it is written, or never will be since the connection has failed;
+    /// the chunk may be used again.
     Sent(Chunk),
     /// Answer to [`Action::Hook`]; the error is the caller's own words.
     Hooked(Hook, Result<(), String>),

@@ -45,7 +45,6 @@ pub(crate) struct Pair {
     now: Duration,
     to_source: VecDeque<Input>,
     to_destination: VecDeque<Input>,
-    one_way: bool,
     chunks: u32,
     trace: String,
 }
@@ -85,7 +84,6 @@ impl Pair {
             now: Duration::ZERO,
             to_source: VecDeque::new(),
             to_destination: VecDeque::new(),
-            one_way: setup.mode == Mode::OneWay,
             chunks: 0,
             trace: String::new(),
         }
@@ -174,9 +172,7 @@ impl Pair {
             }
             Action::Send(message, chunk) => {
                 self.note("source", &format!("says {}", message.name()));
-                if self.one_way
-                    && let Some(chunk) = chunk
-                {
+                if let Some(chunk) = chunk {
                     self.save.handle_input(self.now, Input::Sent(chunk));
                 }
                 let carries = matches!(message, Message::Data { len: 1.., .. });

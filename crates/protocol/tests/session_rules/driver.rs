@@ -71,6 +71,8 @@ pub(crate) struct End<M> {
     /// When this end said alive.
     pub(crate) alive: Vec<Duration>,
     pub(crate) events: Vec<EventKind>,
+    /// Chunks that were to be filled.
+    pub(crate) filling: Vec<Chunk>,
     /// Chunks that were given back.
     pub(crate) released: Vec<Chunk>,
     read_of_memory: u64,
@@ -91,6 +93,7 @@ impl<M: Machine> End<M> {
             peer_is_alive: false,
             alive: Vec::new(),
             events: Vec::new(),
+            filling: Vec::new(),
             released: Vec::new(),
             read_of_memory: 0,
             mode,
@@ -181,8 +184,10 @@ impl<M: Machine> End<M> {
                 Output::Do(Action::Emit(event)) => self.events.push(event.kind),
                 Output::Do(Action::Release(chunk)) => self.released.push(chunk),
                 Output::Do(action) => {
-                    if matches!(action, Action::Send(Message::Alive, _)) {
-                        self.alive.push(self.now);
+                    match action {
+                        Action::Send(Message::Alive, _) => self.alive.push(self.now),
+                        Action::Fill { chunk, .. } => self.filling.push(chunk),
+                        _ => {}
                     }
                     lines.extend(line(&action));
                     if (self.withhold)(&action) {
@@ -290,10 +295,13 @@ impl<M: Machine> End<M> {
             }
             Action::Place { object, chunk, .. } => Input::Placed(object, chunk, Ok(())),
             Action::Open(_) if self.mode == Mode::Connected => Input::Received(Message::Accepted, None),
-            Action::Send(Message::Data { object, offset, len, .. }, Some(chunk)) => match self.mode {
-                Mode::Connected => Input::Received(Message::Ack(object, offset + u64::from(len)), None),
-                Mode::OneWay => Input::Sent(chunk),
-            },
+            Action::Send(Message::Data { object, offset, len, .. }, Some(chunk)) => {
+                self.hear(Input::Sent(chunk));
+                if self.mode == Mode::OneWay {
+                    return;
+                }
+                Input::Received(Message::Ack(object, offset + u64::from(len)), None)
+            }
             Action::Send(Message::Data { object, initial_end: Some(generation), .. }, None)
                 if self.mode == Mode::Connected =>
             {

@@ -1,6 +1,7 @@
 //! The rules of a session, one by one: what each machine asks for, and what it must never ask for, when devices, hooks,
 //! trackers or the peer do not do as they ought to.
 
+mod buffers;
 mod companions;
 mod deadlines;
 mod driver;

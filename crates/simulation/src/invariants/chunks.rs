@@ -16,6 +16,8 @@ pub(super) struct Chunks {
 enum Use {
     Filling,
     Filled,
+    /// Source: the transport still reads from it.
+    Sending,
     Sent,
     /// Destination: its bytes have come.
     Received,
@@ -40,9 +42,9 @@ impl Chunks {
         };
         match *action {
             Action::Fill { chunk, .. } => step(chunk, &[None], Some(Use::Filling)),
-            Action::Send(_, Some(chunk)) => step(chunk, &[Some(Use::Filled)], Some(Use::Sent)),
+            Action::Send(_, Some(chunk)) => step(chunk, &[Some(Use::Filled)], Some(Use::Sending)),
             Action::Place { chunk, .. } => step(chunk, &[Some(Use::Received)], Some(Use::Placing)),
-            // Never while a call still has it.
+            // Never while a call or the transport still has it.
             Action::Release(chunk) => {
                 step(chunk, &[Use::Filled, Use::Sent, Use::Received, Use::Placed].map(Some), None);
             }
@@ -53,6 +55,7 @@ impl Chunks {
     pub(super) fn hears(&mut self, input: &Input) {
         match *input {
             Input::Filled(_, chunk, _) => drop(self.used.insert(chunk, Use::Filled)),
+            Input::Sent(chunk) => drop(self.used.insert(chunk, Use::Sent)),
             Input::Placed(_, chunk, _) => drop(self.used.insert(chunk, Use::Placed)),
             Input::Received(_, Some(chunk)) => drop(self.used.insert(chunk, Use::Received)),
             _ => {}

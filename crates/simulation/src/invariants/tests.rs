@@ -282,6 +282,21 @@ fn a_chunk_is_used_for_one_thing_at_a_time() {
     bench().does(Side::Save, fill(0)).does(Side::Save, Action::Release(Chunk(0))).broke(Rule::Chunks);
     bench().does(Side::Save, Action::Release(Chunk(0))).broke(Rule::Chunks);
     bench().does(Side::Save, fill(0)).does(Side::Save, fill(1)).is_sound();
+
+    let sending = |sent: &[Chunk]| {
+        let mut source = bench();
+        source.does(Side::Save, fill(0));
+        source.hears(Side::Save, Input::Filled(Object(0), Chunk(0), Ok(Filled { len: 1, then: Then::More })));
+        let data = Message::Data { object: Object(0), offset: 0, len: 1, segment_end: false, initial_end: None };
+        source.does(Side::Save, Action::Send(data, Some(Chunk(0))));
+        for chunk in sent {
+            source.hears(Side::Save, Input::Sent(*chunk));
+        }
+        source.does(Side::Save, Action::Release(Chunk(0)));
+        source
+    };
+    sending(&[]).broke(Rule::Chunks);
+    sending(&[Chunk(0)]).is_sound();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use vfio_migration_protocol::report::Side;
-use vfio_migration_protocol::session::{Chunk, Fault as Blame, Input, Message, Mode, Object, Offer};
+use vfio_migration_protocol::session::{Chunk, Fault as Blame, Input, Message, Object, Offer};
 
 use super::log::HEAD;
 use super::{Happening, World};
@@ -45,10 +45,9 @@ impl World {
         if payload.len() != len {
             return self.broke(Rule::Chunks, &format!("{message:?} is sent without its bytes"));
         }
-        let one_way = if self.scenario.mode() == Mode::OneWay { chunk } else { None };
         if self.end(side).closed {
-            // Dropped; a one-way session's chunk comes back all the same.
-            if let Some(chunk) = one_way {
+            // Dropped; the chunk comes back all the same.
+            if let Some(chunk) = chunk {
                 self.queue.push(self.now, Happening::Written(side, chunk));
             }
             return;
@@ -65,7 +64,7 @@ impl World {
         } else {
             Parcel::Message(message, payload)
         };
-        self.dispatch(side, parcel, label, one_way);
+        self.dispatch(side, parcel, label, chunk);
     }
 
     /// The sender closes: what it has sent before still arrives.

@@ -11,7 +11,7 @@ impl Flow {
     pub(in crate::session::save) fn left(&self) -> Estimate {
         let flowing = self.objects.iter().filter(|source| source.stage == Stage::PreCopy);
         let in_flight: u64 =
-            self.objects.iter().flat_map(|source| &source.in_flight).map(|(_, len, _)| u64::from(*len)).sum();
+            self.objects.iter().flat_map(|source| &source.in_flight).map(|(len, _)| u64::from(*len)).sum();
         flowing.map(Source::left).sum::<Estimate>() + Estimate::Known(in_flight)
     }
 

@@ -21,7 +21,9 @@ use source::{Stage, What};
 pub(super) struct Flow {
     pub(super) objects: Vec<Source>,
     chunk: u32,
+    /// How many chunks may be read or in flight.
     depth: usize,
+    /// Buffers that hold nothing that is still to be sent.
     free: Vec<Chunk>,
     /// Whose turn it is to fill the next free chunk.
     turn: usize,
@@ -68,8 +70,14 @@ impl Flow {
         &mut self.objects[object.0 as usize]
     }
 
-    fn is_empty_pipe(&self) -> bool {
-        self.free.len() == self.depth
+    /// How many chunks are being read or in flight.
+    fn under_way(&self) -> usize {
+        self.objects.iter().map(|source| source.asked.len() + source.in_flight.len()).sum()
+    }
+
+    /// The buffer for the next read, if there may be one.
+    fn next_chunk(&self) -> Option<Chunk> {
+        self.free.last().copied().filter(|_| self.under_way() < self.depth)
     }
 
     /// A device said how much it would give in stop-copy.
@@ -133,14 +141,14 @@ impl Flow {
         self.objects.iter().any(|source| source.stage == Stage::PreCopy)
     }
 
-    /// Asks for as many reads as there are free chunks and the rate allows, in turn.
+    /// Asks for as many reads as the depth and the rate allow, in turn.
     pub(super) fn pump(&mut self, course: &mut Course) -> bool {
         let mut asked = false;
         while course.now >= self.not_before
-            && let Some(chunk) = self.free.last().copied()
+            && let Some(chunk) = self.next_chunk()
             && let Some(place) = self.next_ready()
         {
-            if self.is_empty_pipe() {
+            if self.under_way() == 0 {
                 self.rate.starts(course.now);
             }
             self.free.pop();
@@ -189,7 +197,8 @@ impl Flow {
                 return if wanted { Err(error) } else { Ok(()) };
             }
         };
-        source.in_flight.push_back((chunk, len, offset + u64::from(len)));
+        source.unsent.push_back(chunk);
+        source.in_flight.push_back((len, offset + u64::from(len)));
         if self.objects.iter().map(|source| source.in_flight.len()).sum::<usize>() == 1 {
             self.written_at = course.now;
         }
@@ -213,34 +222,36 @@ impl Flow {
     pub(super) fn acknowledged(&mut self, course: &mut Course, object: Object, end: u64) -> Result<(), String> {
         let front = self.objects.get(object.0 as usize).and_then(|source| source.in_flight.front().copied());
         match front {
-            Some((_, _, expected)) if expected == end => {
+            Some((_, expected)) if expected == end => {
                 self.arrived(course, object);
                 Ok(())
             }
-            Some((_, _, expected)) => {
+            Some((_, expected)) => {
                 Err(format!("acknowledged byte {end} of object {}, where {expected} was next", object.0))
             }
             None => Err(format!("acknowledged byte {end} of object {}, of which nothing is in flight", object.0)),
         }
     }
 
-    /// One-way: a chunk was written.
+    /// A chunk was written: its buffer is free. One-way that is all that will be known of it.
     pub(super) fn written(&mut self, course: &mut Course, chunk: Chunk) {
-        let of = self.objects.iter().find(|source| source.in_flight.front().is_some_and(|(one, ..)| *one == chunk));
-        if let Some(object) = of.map(|source| source.object) {
+        let Some(source) = self.objects.iter_mut().find(|source| source.unsent.front() == Some(&chunk)) else { return };
+        source.unsent.pop_front();
+        let object = source.object;
+        self.back(course, chunk);
+        if !self.connected {
             self.arrived(course, object);
         }
     }
 
     fn arrived(&mut self, course: &mut Course, object: Object) {
         let source = &mut self.objects[object.0 as usize];
-        let Some((chunk, len, _)) = source.in_flight.pop_front() else { return };
+        let Some((len, _)) = source.in_flight.pop_front() else { return };
         source.bytes += u64::from(len);
         self.written_at = course.now;
         let due = course.now >= source.told + PROGRESS;
         course.count(u64::from(len));
         self.rate.count(course.now, u64::from(len));
-        self.back(course, chunk);
         if due {
             self.tell(course, object);
         }
@@ -378,7 +389,7 @@ impl Flow {
 
     /// When the rate limit lets something be read again.
     pub(super) fn next_read(&self) -> Option<Duration> {
-        (!self.free.is_empty() && self.next_ready().is_some()).then_some(self.not_before)
+        (self.next_chunk().is_some() && self.next_ready().is_some()).then_some(self.not_before)
     }
 
     /// Objects whose oldest read has just passed the deadline.

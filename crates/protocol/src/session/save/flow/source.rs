@@ -19,8 +19,10 @@ pub(in crate::session::save) struct Source {
     pub(super) asked: VecDeque<(u64, u32)>,
     pub(super) asked_since: Duration,
     pub(super) overdue: bool,
-    /// Sent and not yet known to have arrived: the chunk, its length, and where its bytes end.
-    pub(super) in_flight: VecDeque<(Chunk, u32, u64)>,
+    /// Read, and not yet out of our hands: their buffers are still needed.
+    pub(super) unsent: VecDeque<Chunk>,
+    /// Read and not yet known to have arrived: how long, and where the bytes end.
+    pub(super) in_flight: VecDeque<(u32, u64)>,
     pub(in crate::session::save) bytes: u64,
     pub(super) told: Duration,
 }
@@ -43,7 +45,8 @@ pub(super) enum Stage {
     Ended,
 }
 
-/// How many reads of one object may be asked for ahead, so that its thread need not wait for us.
+/// How many chunks of one object may be asked for or wait to be sent: its thread need not wait for us, and the few buffers
+/// that it fills in turn stay in the processor's caches.
 const READ_AHEAD: usize = 2;
 
 impl Source {
@@ -57,6 +60,7 @@ impl Source {
             asked: VecDeque::new(),
             asked_since: Duration::ZERO,
             overdue: false,
+            unsent: VecDeque::new(),
             in_flight: VecDeque::new(),
             bytes: 0,
             told: Duration::ZERO,
@@ -64,8 +68,9 @@ impl Source {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        let flows = matches!(self.stage, Stage::PreCopy | Stage::Rest) && self.asked.len() < READ_AHEAD;
-        flows
+        let ahead = self.asked.len() + self.unsent.len();
+        matches!(self.stage, Stage::PreCopy | Stage::Rest)
+            && ahead < READ_AHEAD
             && match &self.what {
                 What::Device(data) => data.is_ready(),
                 What::Memory(pages) => !pages.is_clean(),
