@@ -12,7 +12,7 @@ import { root, setup } from './setup.mjs'
 
 const options = new Set(process.argv.slice(2))
 const short = options.has('--short')
-const [ROUNDS, CHUNK, DEPTH] = [short ? 3 : 9, 1 << 20, 8]
+const [ROUNDS, CHUNK] = [short ? 3 : 9, 1 << 20]
 /** Bytes of a run: a file's go to the disk. Through JavaScript the first GiB are slow, since the code is not compiled yet. */
 const [SIZE, FILE_SIZE] = short ? [512 << 20, 512 << 20] : [2 ** 33, 2 ** 31]
 
@@ -49,7 +49,7 @@ const pair = async (start, listens = 'destination') => {
 const stdio = ['ignore', 'pipe', 'inherit']
 const raw = async (carrier) => {
   const start = (end, place) => {
-    const words = ['--end', end, 'B', carrier, SIZE, CHUNK, DEPTH, ...(place ? [place] : [])]
+    const words = ['--end', end, 'B', carrier, SIZE, CHUNK, ...(place ? [place] : [])]
     return spawn(pump, words.map(String), { stdio })
   }
   return JSON.parse(await pair(start)).seconds

@@ -40,7 +40,6 @@ pub(crate) struct Run {
     pub(crate) carrier: Carrier,
     pub(crate) size: u64,
     pub(crate) chunk: u32,
-    pub(crate) depth: u32,
 }
 
 /// What came of a run.
@@ -73,9 +72,9 @@ impl Run {
     }
 
     fn start(self, end: &str, place: Option<&str>) -> std::io::Result<Child> {
-        let Self { mover, carrier, size, chunk, depth } = self;
+        let Self { mover, carrier, size, chunk } = self;
         let (mover, carrier) = (format!("{mover:?}"), format!("{carrier:?}"));
-        let numbers = [size.to_string(), chunk.to_string(), depth.to_string()];
+        let numbers = [size.to_string(), chunk.to_string()];
         Command::new(std::env::current_exe()?)
             .args(["--end", end, &mover, &carrier])
             .args(numbers)
@@ -86,11 +85,10 @@ impl Run {
 
     /// What [`start`](Self::start) has written on the command line.
     pub(crate) fn parse(words: &[String]) -> Option<(Self, String, Option<String>)> {
-        let [end, mover, carrier, size, chunk, depth, place @ ..] = words else { return None };
+        let [end, mover, carrier, size, chunk, place @ ..] = words else { return None };
         let mover = [Mover::A, Mover::B, Mover::Ours].into_iter().find(|known| format!("{known:?}") == *mover)?;
         let carrier = [Carrier::Unix, Carrier::Tcp].into_iter().find(|known| format!("{known:?}") == *carrier)?;
-        let run =
-            Self { mover, carrier, size: size.parse().ok()?, chunk: chunk.parse().ok()?, depth: depth.parse().ok()? };
+        let run = Self { mover, carrier, size: size.parse().ok()?, chunk: chunk.parse().ok()? };
         Some((run, end.clone(), place.first().cloned()))
     }
 
@@ -155,7 +153,7 @@ impl Run {
             Mover::A => Ok(pump::send(&mut socket, data, self.size, chunk, false)?),
             Mover::B => Ok(pump::send(&mut socket, data, self.size, chunk, true)?),
             Mover::Ours => {
-                let options = SaveOptions { chunk: self.chunk, depth: self.depth, ..SaveOptions::default() };
+                let options = SaveOptions { chunk: self.chunk, ..SaveOptions::default() };
                 let mut save = SaveBuilder::new(options);
                 save.device("bench", Box::new(device));
                 let finished = save.start(Sink::fd(socket.into())?)?.wait();

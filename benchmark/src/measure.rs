@@ -4,6 +4,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use vfio_migration::SaveOptions;
 
 use crate::ends::{Carrier, Mover, Run};
 
@@ -20,11 +21,10 @@ pub(crate) struct Extent {
 /// Bytes of the smaller run of the memory check.
 const SMALL: u64 = 64 << 20;
 const CHUNK: u32 = 1 << 20;
-const DEPTH: u32 = 8;
 
 /// All rounds over one carrier: in each, every mover once, in turn.
 pub(crate) fn rounds(carrier: Carrier, extent: Extent) -> Result<Rounds, Box<dyn Error>> {
-    let run = |mover| Run { mover, carrier, size: extent.size, chunk: CHUNK, depth: DEPTH }.measure();
+    let run = |mover| Run { mover, carrier, size: extent.size, chunk: CHUNK }.measure();
     let mut rounds = Rounds { size: extent.size, seconds: Vec::new() };
     // One round to warm up that is not counted.
     for round in 0..=extent.rounds {
@@ -76,10 +76,10 @@ impl Rounds {
 
 /// How much more memory both ends need for much data than for little.
 pub(crate) fn memory(extent: Extent) -> Result<(Value, bool), Box<dyn Error>> {
-    let run = |size| Run { mover: Mover::Ours, carrier: Carrier::Unix, size, chunk: CHUNK, depth: DEPTH }.measure();
+    let run = |size| Run { mover: Mover::Ours, carrier: Carrier::Unix, size, chunk: CHUNK }.measure();
     let (small, large) = (run(SMALL)?.peak, run(extent.large)?.peak);
     let growth = [0, 1].map(|end| large[end].saturating_sub(small[end]));
-    let most = u64::from(CHUNK) * u64::from(DEPTH) + (32 << 20);
+    let most = u64::from(CHUNK) * u64::from(SaveOptions::default().depth) + (32 << 20);
     let holds = growth.iter().all(|growth| *growth <= most);
     let value = json!({
         "smallBytes": SMALL, "largeBytes": extent.large,
