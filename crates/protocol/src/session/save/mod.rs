@@ -1,6 +1,7 @@
 //! The source's end of a migration.
 
 mod back;
+mod clock;
 mod flow;
 mod forward;
 mod peer;
@@ -351,57 +352,6 @@ impl Save {
     fn call_hook(&mut self, hook: Hook) {
         self.hook = Some((hook, self.course.now, false));
         self.course.act(Action::Hook(hook));
-    }
-
-    /// Deadlines of calls and of the peer.
-    fn watch_the_clock(&mut self) {
-        let (now, deadline) = (self.course.now, self.options.deadline);
-        let mut late: Vec<(String, String)> = Vec::new();
-        late.extend(self.devices.overdue(now, deadline).into_iter().map(|(id, call)| (id, call.to_string())));
-        late.extend(self.flow.overdue(now, deadline).into_iter().map(|id| (id, "read".into())));
-        late.extend(self.trackers.overdue(now, deadline).into_iter().map(|id| (id, "call".into())));
-        late.extend(self.sink.overdue(now, deadline, &self.flow).map(|call| ("the stream".into(), call)));
-        if let Some((hook, since, overdue @ false)) = &mut self.hook
-            && now >= *since + deadline
-        {
-            *overdue = true;
-            late.push((hook.to_string(), "hook".into()));
-        }
-        for (object, call) in late {
-            let what = format!("{object}: {call} has not returned within {} ms", deadline.as_millis());
-            self.course.emit(EventKind::Overdue { object, call });
-            if self.owns_the_guest() {
-                self.go_back(Failure::new(Fault::Deadline, what));
-            } else if self.stage == Stage::Committing && self.options.then == Then::Stop {
-                // Its answer settles it, if one ever comes.
-                self.in_doubt(what);
-            } else if self.stage == Stage::Committing {
-                // A snapshot: the guest need not wait for it.
-                self.course.fail(Failure::new(Fault::Deadline, what));
-                self.walk_back();
-            }
-        }
-        self.watch_the_peer();
-    }
-
-    fn next_wake(&self) -> Option<Duration> {
-        let deadline = self.options.deadline;
-        let hook = self.hook.filter(|(_, _, overdue)| !overdue).map(|(_, since, _)| since + deadline);
-        let asks = self.stage == Stage::PreCopy;
-        let flows = asks || self.stage == Stage::Draining || (self.stage == Stage::Pausing && self.hook.is_some());
-        let max_pre_copy = asks.then(|| self.pre_copy_since.saturating_add(self.options.max_pre_copy));
-        let deadlines = [
-            self.devices.next_deadline(deadline),
-            self.flow.next_deadline(deadline),
-            self.trackers.next_deadline(deadline),
-            self.sink.next_deadline(deadline, &self.flow),
-            hook,
-            asks.then(|| self.flow.next_ask()).flatten(),
-            flows.then(|| self.flow.next_read()).flatten(),
-            max_pre_copy,
-            self.peer_wake(),
-        ];
-        deadlines.into_iter().flatten().min()
     }
 
     fn end(&mut self) {
