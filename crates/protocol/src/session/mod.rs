@@ -16,6 +16,7 @@
 mod course;
 mod flowed;
 mod group;
+mod hook_call;
 mod message;
 mod objects;
 mod options;

@@ -102,7 +102,7 @@ impl Restore {
     fn configure(&mut self) {
         self.stage = Stage::Configuring;
         self.course.enter(Phase::Configuring);
-        self.call_hook(Hook::Configure);
+        self.hook.make(&mut self.course, Hook::Configure);
     }
 
     fn validate(&mut self) {
@@ -166,7 +166,7 @@ impl Restore {
         self.stage = Stage::TakingOver;
         self.has_left = true;
         self.may_have_run = true;
-        self.call_hook(Hook::TakeOver);
+        self.hook.make(&mut self.course, Hook::TakeOver);
     }
 
     fn say_running(&mut self) {
@@ -206,7 +206,7 @@ impl Restore {
     }
 
     pub(super) fn hooked(&mut self, hook: Hook, answer: Result<(), String>) {
-        self.hook = None;
+        self.hook.returns();
         if let Err(why) = answer {
             self.fail(Failure::new(Fault::Hook, format!("the hook {hook} failed: {why}")));
         }

@@ -10,10 +10,11 @@ use core::time::Duration;
 
 use super::course::Course;
 use super::group::{Group, Settled};
+use super::hook_call::HookCall;
 use super::objects::{self, Listed, no_grace};
 use super::{
-    Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Hook, Input, NotNow, Object, Output,
-    RestoreObject, RestoreOptions,
+    Action, Command, DeviceAnswer, DeviceCall, Ending, Failure, Fault, Input, NotNow, Object, Output, RestoreObject,
+    RestoreOptions,
 };
 use crate::event::Phase;
 use crate::report::{ObjectReport, Report, Side};
@@ -47,8 +48,7 @@ pub struct Restore {
     intake: Intake,
     peer: Peer,
     stage: Stage,
-    /// The last hook that was called, and since when; `None` once it has returned.
-    hook: Option<(Hook, Duration, bool)>,
+    hook: HookCall,
     /// A device was asked to leave stop towards running.
     has_left: bool,
     /// The caller was asked to let the guest run, so that it may have run.
@@ -120,7 +120,7 @@ impl Restore {
             devices,
             peer: Peer::default(),
             stage: Stage::New,
-            hook: None,
+            hook: HookCall::default(),
             has_left: false,
             may_have_run: false,
             ending: None,
@@ -230,14 +230,9 @@ impl Restore {
         }
     }
 
-    fn call_hook(&mut self, hook: Hook) {
-        self.hook = Some((hook, self.course.now, false));
-        self.course.act(Action::Hook(hook));
-    }
-
     /// Whether no call, no write and no hook is outstanding.
     fn is_settled(&self) -> bool {
-        self.devices.is_idle() && self.hook.is_none() && self.intake.is_idle()
+        self.devices.is_idle() && self.hook.is_idle() && self.intake.is_idle()
     }
 
     /// Deadlines of calls and of the peer.
@@ -246,12 +241,7 @@ impl Restore {
         let mut late: Vec<(String, String)> = Vec::new();
         late.extend(self.devices.overdue(now, deadline).into_iter().map(|(id, call)| (id, call.to_string())));
         late.extend(self.intake.overdue(now, deadline).into_iter().map(|id| (id, "write".into())));
-        if let Some((hook, since, overdue @ false)) = &mut self.hook
-            && now >= *since + deadline
-        {
-            *overdue = true;
-            late.push((hook.to_string(), "hook".into()));
-        }
+        late.extend(self.hook.overdue(now, deadline).map(|hook| (hook.to_string(), "hook".into())));
         for (object, call) in late {
             let what = format!("{object}: {call} has not returned within {} ms", deadline.as_millis());
             self.course.emit(EventKind::Overdue { object, call });
@@ -262,9 +252,12 @@ impl Restore {
 
     fn next_wake(&self) -> Option<Duration> {
         let deadline = self.options.deadline;
-        let hook = self.hook.filter(|(_, _, overdue)| !overdue).map(|(_, since, _)| since + deadline);
-        let deadlines =
-            [self.devices.next_deadline(deadline), self.intake.next_deadline(deadline), hook, self.peer_wake()];
+        let deadlines = [
+            self.devices.next_deadline(deadline),
+            self.intake.next_deadline(deadline),
+            self.hook.next_deadline(deadline),
+            self.peer_wake(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 

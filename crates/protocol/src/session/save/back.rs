@@ -111,7 +111,7 @@ impl Save {
                 self.settle_outcomes();
                 self.stage = Stage::Back(Back::Unpausing);
                 if self.pause != Pause::No {
-                    self.call_hook(Hook::Unpause(self.devices.outcome()));
+                    self.hook.make(&mut self.course, Hook::Unpause(self.devices.outcome()));
                 }
             }
             Back::Unpausing if self.sink.committing.is_some() => return false,
@@ -141,7 +141,7 @@ impl Save {
         self.stage = Stage::Back(Back::Pausing);
         if self.pause == Pause::No && self.devices.iter().any(Member::stops_on_its_way_back) {
             self.pause = Pause::Asked;
-            self.call_hook(Hook::Pause(Estimate::Known(0)));
+            self.hook.make(&mut self.course, Hook::Pause(Estimate::Known(0)));
         }
     }
 

@@ -15,12 +15,7 @@ impl Save {
         late.extend(self.flow.overdue(now, deadline).into_iter().map(|id| (id, "read".into())));
         late.extend(self.trackers.overdue(now, deadline).into_iter().map(|id| (id, "call".into())));
         late.extend(self.sink.overdue(now, deadline, &self.flow).map(|call| ("the stream".into(), call)));
-        if let Some((hook, since, overdue @ false)) = &mut self.hook
-            && now >= *since + deadline
-        {
-            *overdue = true;
-            late.push((hook.to_string(), "hook".into()));
-        }
+        late.extend(self.hook.overdue(now, deadline).map(|hook| (hook.to_string(), "hook".into())));
         for (object, call) in late {
             let what = format!("{object}: {call} has not returned within {} ms", deadline.as_millis());
             self.course.emit(EventKind::Overdue { object, call });
@@ -41,16 +36,15 @@ impl Save {
     /// When time alone changes something.
     pub(super) fn next_wake(&self) -> Option<Duration> {
         let deadline = self.options.deadline;
-        let hook = self.hook.filter(|(_, _, overdue)| !overdue).map(|(_, since, _)| since + deadline);
         let asks = self.stage == Stage::PreCopy;
-        let flows = asks || self.stage == Stage::Draining || (self.stage == Stage::Pausing && self.hook.is_some());
+        let flows = asks || self.stage == Stage::Draining || (self.stage == Stage::Pausing && !self.hook.is_idle());
         let max_pre_copy = asks.then(|| self.pre_copy_since.saturating_add(self.options.max_pre_copy));
         let deadlines = [
             self.devices.next_deadline(deadline),
             self.flow.next_deadline(deadline),
             self.trackers.next_deadline(deadline),
             self.sink.next_deadline(deadline, &self.flow),
-            hook,
+            self.hook.next_deadline(deadline),
             asks.then(|| self.flow.next_ask()).flatten(),
             flows.then(|| self.flow.next_read()).flatten(),
             max_pre_copy,

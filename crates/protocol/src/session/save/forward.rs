@@ -10,7 +10,7 @@ use crate::{CallError, EventKind, Outcome, State};
 impl Save {
     /// Goes on where nothing is outstanding any more; whether it did.
     pub(super) fn step(&mut self) -> bool {
-        let settled = self.devices.is_idle() && self.trackers.is_idle() && self.hook.is_none();
+        let settled = self.devices.is_idle() && self.trackers.is_idle() && self.hook.is_idle();
         match self.stage {
             Stage::New => self.begin(),
             Stage::Reading if settled => self.ask_sizes(),
@@ -19,7 +19,7 @@ impl Save {
             Stage::Trackers if settled => self.enter_pre_copy(),
             Stage::Entering if settled => self.start_flow(),
             Stage::PreCopy => return self.flow_on(),
-            Stage::Pausing if self.hook.is_some() => return self.flow.pump(&mut self.course),
+            Stage::Pausing if !self.hook.is_idle() => return self.flow.pump(&mut self.course),
             Stage::Pausing if settled => self.enter_grace(),
             Stage::Grace if settled => self.enter_stop_copy(),
             Stage::Stopping if settled => self.read_trackers_last(),
@@ -158,7 +158,7 @@ impl Save {
         self.stage = Stage::Pausing;
         self.course.enter(Phase::Pausing);
         self.pause = Pause::Asked;
-        self.call_hook(Hook::Pause(left));
+        self.hook.make(&mut self.course, Hook::Pause(left));
     }
 
     fn enter_grace(&mut self) {
@@ -305,7 +305,7 @@ impl Save {
     }
 
     pub(super) fn hooked(&mut self, hook: Hook, answer: Result<(), String>) {
-        let overdue = self.hook.take().is_some_and(|(_, _, overdue)| overdue);
+        let overdue = self.hook.returns();
         if matches!(hook, Hook::Pause(_)) {
             self.pause = if answer.is_ok() { Pause::Done } else { Pause::Failed };
         }

@@ -11,9 +11,10 @@ use core::time::Duration;
 
 use super::course::Course;
 use super::group::{Group, Settled};
+use super::hook_call::HookCall;
 use super::objects::{self, Listed, is_whole, no_grace};
 use super::{
-    Action, Command, DeviceAnswer, DeviceCall, DeviceObject, Ending, Failure, Fault, Hook, Input, Mode, NotNow, Object,
+    Action, Command, DeviceAnswer, DeviceCall, DeviceObject, Ending, Failure, Fault, Input, Mode, NotNow, Object,
     ObjectDescription, ObjectKind, Offer, Output, SaveObject, SaveOptions, Then, TrackerAnswer, TrackerCall,
     TrackerIndex,
 };
@@ -55,8 +56,7 @@ pub struct Save {
     requested: bool,
     /// Pre-copy began.
     pre_copy_since: Duration,
-    /// The last hook that was called, and since when; `None` once it has returned.
-    hook: Option<(Hook, Duration, bool)>,
+    hook: HookCall,
     /// What the session came to, where that does not follow from the devices' states.
     verdict: Option<Outcome>,
     ending: Option<Ending>,
@@ -157,7 +157,7 @@ impl Save {
             pause: Pause::No,
             requested: false,
             pre_copy_since: Duration::ZERO,
-            hook: None,
+            hook: HookCall::default(),
             verdict: None,
             ending: None,
         })
@@ -347,11 +347,6 @@ impl Save {
             }
             (TrackerCall::Stop, Ok(_)) => {}
         }
-    }
-
-    fn call_hook(&mut self, hook: Hook) {
-        self.hook = Some((hook, self.course.now, false));
-        self.course.act(Action::Hook(hook));
     }
 
     fn end(&mut self) {
