@@ -5,6 +5,7 @@ import { isVfioError } from 'vfio-migration'
 import { extentOf, runOfCourse } from 'vfio-migration/picture'
 import { type Course, type Scenario, scenarioText, simulate } from 'vfio-migration/simulation'
 import { lastJson, run } from './support/cli.js'
+import { stepOf } from './support/steps.js'
 import { temporary } from './support/temporary.js'
 
 const last = ({ moments }: Course) => moments.at(-1)?.then
@@ -147,11 +148,12 @@ test('simulate shows the course of a scenario in short, or every moment', async 
 
 test('simulate --html draws the course, to the end that it came to', async (t) => {
   const file = await temporary(t)
-  const scenario = 'seed=2 devices=stop-copy+p2p+pre-copy data=9000 pages=0 fault=restore:27:breaks'
-  const { status, stderr } = await run('simulate', scenario, '--html', file('run.html'), '--quiet')
+  const sound = 'seed=2 devices=stop-copy+p2p+pre-copy data=9000 pages=0'
+  const fault = `fault=${stepOf(sound, 'restore', 'set state resuming to stop')}:breaks`
+  const { status, stderr } = await run('simulate', `${sound} ${fault}`, '--html', file('run.html'), '--quiet')
   t.is(status, 0, stderr)
   const html = await readFile(file('run.html'), 'utf8')
-  t.true(html.includes('fault=restore:27:breaks'))
+  t.true(html.includes(fault))
   t.regex(html, /class="vm vm-timeline"/)
   t.regex(html, /returned/)
   const again = await run('simulate', 'seed=2', '--html', file('run.html'))

@@ -2,10 +2,11 @@
 import type { Page } from 'playwright-core'
 import { scenarioText, simulate } from 'vfio-migration/simulation'
 import { browserTest as test, view } from './support/chromium.js'
+import { stepOf } from './support/steps.js'
 
 const base = 'seed=2&devices=stop-copy+p2p+pre-copy&data=9000&pages=0'
-const refused = `${base}&fault=restore:27:breaks`
 const textOf = (address: string) => address.replaceAll('&', ' ')
+const refused = `${base}&fault=${stepOf(textOf(base), 'restore', 'set state resuming to stop')}:breaks`
 
 /** Waits until the simulation of an address is shown. */
 const shown = async (page: Page, address: string) => {
@@ -125,9 +126,10 @@ test('what if: a call is made to fail, and the fault is taken away again', async
   )
   await page.getByLabel('Moment', { exact: true }).fill(`${pause}`)
   await page.getByRole('button', { name: 'fails', exact: true }).click()
-  await shown(page, `${base}&fault=save:30:fails(5)`)
+  const fault = `fault=${stepOf(textOf(base), 'save', 'hook pause')}:fails(5)`
+  await shown(page, `${base}&${fault}`)
   t.regex((await says(page)) ?? '', /^Source: returned\./)
-  await page.getByRole('button', { name: 'Take away fault=save:30:fails(5)' }).click()
+  await page.getByRole('button', { name: `Take away ${fault}` }).click()
   await shown(page, base)
   t.regex((await says(page)) ?? '', /^Source: completed\./)
 })

@@ -9,6 +9,7 @@ import test from 'ava'
 import { diagnostics, diffTraces, foldTrace, inspect, type Part, toJson } from 'vfio-migration'
 import { simulate } from 'vfio-migration/simulation'
 import { lastJson, Run, run } from './support/cli.js'
+import { stepOf } from './support/steps.js'
 import { temporary } from './support/temporary.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -36,9 +37,10 @@ test('without being told otherwise, it is the native addon', (t) => {
 })
 
 wasm('a simulated migration takes the same course', async (t) => {
+  const sound = 'seed=2 devices=stop-copy+p2p+pre-copy,stop-copy+p2p dialects=thread'
   const scenarios = [
     'seed=7',
-    'seed=2 devices=stop-copy+p2p+pre-copy,stop-copy+p2p dialects=thread fault=restore:71:breaks',
+    `${sound} fault=${stepOf(sound, 'restore', 'set state resuming to stop')}:breaks`,
     'seed=3 way=file dialects=qemu devices=stop-copy+pre-copy pages=0',
     'seed=3 data=9000 pages=0 destination-model=write@2:discard',
   ]
