@@ -35,8 +35,8 @@ fn one_way_at_every_call() {
 #[test]
 fn with_a_source_that_may_be_reset_at_every_call() {
     for kind in [KINDS[3], KINDS[6], GROUPS[3]] {
-        matrix(&format!("seed=114 {kind} unrecoverable=reset data=3000 pages=0"), 140);
-        matrix(&format!("seed=114 {kind} settle=destination data=3000 pages=0"), 140);
+        matrix(&format!("seed=114 {kind} unrecoverable=reset data=9000 pages=0"), 150);
+        matrix(&format!("seed=114 {kind} settle=destination data=9000 pages=0"), 150);
     }
 }
 
