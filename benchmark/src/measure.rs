@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use vfio_migration::SaveOptions;
+use vfio_migration::RestoreSettings;
 
 use crate::ends::{Carrier, Mover, Run};
 
@@ -79,7 +79,8 @@ pub(crate) fn memory(extent: Extent) -> Result<(Value, bool), Box<dyn Error>> {
     let run = |size| Run { mover: Mover::Ours, carrier: Carrier::Unix, size, chunk: CHUNK }.measure();
     let (small, large) = (run(SMALL)?.peak, run(extent.large)?.peak);
     let growth = [0, 1].map(|end| large[end].saturating_sub(small[end]));
-    let most = u64::from(CHUNK) * u64::from(SaveOptions::default().depth) + (32 << 20);
+    // The source has two buffers for its device, the destination as many as its depth says, which are more.
+    let most = u64::from(CHUNK) * u64::from(RestoreSettings::default().depth) + (32 << 20);
     let holds = growth.iter().all(|growth| *growth <= most);
     let value = json!({
         "smallBytes": SMALL, "largeBytes": extent.large,
