@@ -33,6 +33,20 @@ test('by keyboard only: files, tabs, frames, search, keys, closing', async (t) =
   await page.keyboard.press('ArrowRight')
   t.is(await focused(page), 'Frames')
   t.regex(page.url(), /#frames$/)
+  // Two keys at once, faster than anybody: each starts from what the one before has shown.
+  const arrow = (key: string) =>
+    `document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: '${key}', bubbles: true }))`
+  await page.evaluate(`${arrow('ArrowRight')}; ${arrow('ArrowRight')}`)
+  t.is(await focused(page), 'Simulate')
+  t.regex(page.url(), /#simulate/)
+  await page.evaluate(`${arrow('ArrowLeft')}; ${arrow('ArrowLeft')}`)
+  t.is(await focused(page), 'Frames')
+  t.true(await page.locator('#panel-frames').isVisible())
+  await page.goBack()
+  t.true(await page.locator('#panel-compare').isVisible())
+  t.false(await page.locator('#panel-frames').isVisible())
+  await page.goForward()
+  t.true(await page.locator('#panel-frames').isVisible())
   // What has the focus can be seen.
   const outline = await page.evaluate<string>('getComputedStyle(document.activeElement).outlineStyle')
   t.is(outline, 'solid')

@@ -68,7 +68,7 @@ files.addEventListener('change', () => {
   update()
   tabs.front?.update?.(files.current)
 })
-addEventListener('hashchange', update)
+tabs.addEventListener('change', update)
 
 addEventListener('keydown', (event) => {
   const { key, target } = event
@@ -101,7 +101,6 @@ addEventListener('drop', (event) => {
 })
 
 tabs.follow()
-update()
 const { origins, absent } = await handedFiles()
 files.open(origins)
 for (const one of absent) files.missing(one)

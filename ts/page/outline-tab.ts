@@ -79,8 +79,7 @@ const banner = (file: OpenedFile, page: Page): HTMLElement => {
   const { tone, title, text, at } = judge(file)
   const made = el('div', { class: `banner ${tone}`, role: 'status' }, el('strong', {}, title), el('span', {}, text))
   if (at !== undefined) {
-    const query = new URLSearchParams({ byte: `${at}` })
-    made.append(button('Show the place', {}, () => page.go('frames', query)))
+    made.append(button('Show the place', {}, () => page.go('frames', `byte=${at}`)))
   }
   return made
 }

@@ -8,7 +8,7 @@ import { Choices } from './simulate-choices.ts'
 import { drawFaults, faultsAt } from './simulate-faults.ts'
 import { addressOf, textOf, type Words, wordsOf } from './simulate-scenario.ts'
 import { drawMoment, drawSituation, Scene } from './simulate-scene.ts'
-import type { Shown, Tab } from './tabs.ts'
+import type { Page, Shown, Tab } from './tabs.ts'
 
 /** How long a moment stands while the simulation plays, in milliseconds. */
 const pace = 350
@@ -18,6 +18,7 @@ const usual: Words = [['seed', '1']]
 
 /** A simulated migration, moment by moment, back and forth. */
 class SimulateView implements Shown {
+  readonly #page: Page
   readonly #decoder: Decoder
   readonly #choices = new Choices((words) => this.#go(words))
   readonly #faults = el('div', { class: 'wrong' })
@@ -38,7 +39,8 @@ class SimulateView implements Shown {
   #timer: number | undefined
   #asked = 0
 
-  constructor(panel: HTMLElement, decoder: Decoder) {
+  constructor(panel: HTMLElement, page: Page, decoder: Decoder) {
+    this.#page = page
     this.#decoder = decoder
     this.#list = new Listbox(
       'Moments',
@@ -103,9 +105,7 @@ class SimulateView implements Shown {
   }
 
   #go(words: Words) {
-    const address = `#simulate?${addressOf(words)}`
-    if (location.hash === address) this.show(new URLSearchParams(addressOf(words)))
-    else location.hash = address
+    this.#page.go('simulate', addressOf(words))
   }
 
   async #simulate() {
@@ -233,5 +233,5 @@ export const simulateTab = (decoder: Decoder): Tab => ({
     ['Space', 'in a simulation: play, pause'],
     ['Home End', 'in a simulation: its beginning, its end'],
   ],
-  open: (panel) => new SimulateView(panel, decoder),
+  open: (panel, page) => new SimulateView(panel, page, decoder),
 })

@@ -4,8 +4,8 @@ import type { Files, OpenedFile } from './files.ts'
 /** What every tab can use. */
 export interface Page {
   readonly files: Files
-  /** Goes to a tab; `query` is what it is told, and stands in the address. */
-  go(tab: string, query?: URLSearchParams): void
+  /** Shows a tab at once; `query` is what it is told, and stands in the address. */
+  go(tab: string, query?: string): void
   /** Says something to people who do not see the page change. */
   say(text: string): void
 }
@@ -33,8 +33,8 @@ export interface Tab {
   open(panel: HTMLElement, page: Page): Shown
 }
 
-/** The tabs: one panel of them is shown, and the address says which. */
-export class Tabs {
+/** The tabs: one panel of them is shown, and the address says which. Tells of every change by the event `change`. */
+export class Tabs extends EventTarget {
   readonly list: HTMLElement
   readonly panels: HTMLElement
   readonly #tabs: readonly Tab[]
@@ -43,6 +43,7 @@ export class Tabs {
   #current: Tab
 
   constructor(tabs: readonly Tab[], page: Page) {
+    super()
     this.#tabs = tabs
     this.#page = page
     this.#current = tabs[0] as Tab
@@ -90,13 +91,14 @@ export class Tabs {
     shown.update?.(this.#page.files.current)
     shown.show?.(new URLSearchParams(query))
     document.title = `${tab.label} - vfio-migration`
+    this.dispatchEvent(new Event('change'))
   }
 
-  /** Goes to a tab, by way of the address. */
-  go(id: string, query?: URLSearchParams) {
-    const hash = query && [...query].length > 0 ? `#${id}?${query}` : `#${id}`
-    if (location.hash === hash) this.follow()
-    else location.hash = hash
+  /** Shows a tab at once. A change of `location.hash` would tell later, and a second key that came before got the old tab. */
+  go(id: string, query?: string) {
+    const hash = query ? `#${id}?${query}` : `#${id}`
+    if (location.hash !== hash) history.pushState(null, '', hash)
+    this.follow()
   }
 
   #arrow(event: KeyboardEvent) {
