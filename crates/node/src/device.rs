@@ -1,7 +1,7 @@
 //! A device, on a thread of its own: calls block, and are made in the order in which they were asked for.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use napi::Env;
 use napi::bindgen_prelude::{Either, Object, ToNapiValue, Uint8Array};
@@ -249,7 +249,8 @@ impl BindingDevice {
 
     /// Lends the device to a session, after the calls before this one; calls after it wait until it is back.
     pub(crate) fn lend(&self) -> Loan {
-        let (to, device) = channel();
+        // A device that waited in the channel would be lost with a loan that nobody takes.
+        let (to, device) = sync_channel(0);
         let (owner, back) = channel();
         self.worker.send(Task::Lend(to, back));
         Loan { device, owner }

@@ -16,7 +16,6 @@ use crate::device::BindingDevice;
 use crate::model::BindingGuestMemory;
 use crate::options::milliseconds;
 use crate::promise::Answer;
-use crate::thread;
 
 /// How a device of the kernel came to be open.
 #[napi(object, object_from_js = false)]
@@ -138,10 +137,10 @@ fn opened_elsewhere(
     open: impl FnOnce() -> Result<(String, Opened), Error> + Send + 'static,
 ) -> napi::Result<Object<'_>> {
     let (answer, promise) = Answer::promised(env)?;
-    thread::spawn("vfio-open", move || {
+    answer.by_thread("vfio-open", |answer| {
         let opened = open();
         answer.make(move |env| opened.and_then(|(address, opened)| BindingDevice::new(env, address, opened)));
-    })?;
+    });
     Ok(promise)
 }
 

@@ -1,13 +1,14 @@
 //! Promises that another thread settles, with a value or with a failure as a value.
 
 use std::any::type_name;
+use std::sync::mpsc::channel;
 
 use napi::bindgen_prelude::{Either, Object, ToNapiValue};
 use napi::{Env, JsDeferred};
 use vfio_migration::{Code, Error};
 
 use crate::error::BindingError;
-use crate::thread;
+use crate::thread::{self, Thread};
 
 type Settle<T> = Box<dyn FnOnce(Env) -> napi::Result<Either<T, BindingError>> + Send>;
 
@@ -31,6 +32,26 @@ impl<T: ToNapiValue + 'static> Answer<T> {
                 Err(error) => Either::B(error.into()),
             })
         }));
+    }
+
+    /// Hands the duty to a thread of its own. Where the host refuses one, that is the answer.
+    pub(crate) fn by_thread(self, name: &str, work: impl FnOnce(Self) + Send + 'static) -> Option<Thread> {
+        let (hand, handed) = channel();
+        let work = move || {
+            if let Ok(answer) = handed.recv() {
+                work(answer);
+            }
+        };
+        match thread::spawn(name, work) {
+            Ok(thread) => {
+                let _ = hand.send(self);
+                Some(thread)
+            }
+            Err(error) => {
+                self.make(|_| Err(error));
+                None
+            }
+        }
     }
 
     fn settle(&mut self, settle: Settle<T>) {
@@ -63,6 +84,6 @@ pub(crate) fn elsewhere<'env, T: ToNapiValue + Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> napi::Result<Object<'env>> {
     let (answer, promise) = Answer::promised(env)?;
-    thread::spawn(name, move || answer.give(work()))?;
+    answer.by_thread(name, |answer| answer.give(work()));
     Ok(promise)
 }

@@ -17,7 +17,7 @@ use crate::model::BindingGuestMemory;
 use crate::news::{BindingNews, News};
 use crate::options::{BindingRestoreOptions, BindingSaveOptions};
 use crate::promise::Answer;
-use crate::thread::{self, Thread};
+use crate::thread::Thread;
 use crate::transport::{BindingSink, BindingSource};
 
 /// The id of the guest memory, the same at both ends.
@@ -213,12 +213,11 @@ fn start<'env>(
     let living: Arc<dyn Live> = shared.clone();
     end_with_environment(*env, &living)?;
     let watched = shared.clone();
-    let work = move || match borrow(ids, loans) {
+    let thread = answer.by_thread("vfio-session", move |answer| match borrow(ids, loans) {
         Ok((group, lenders)) => watched.run(answer, group, lenders, begin),
         Err(error) => answer.give(Err(error)),
-    };
-    let thread = thread::spawn("vfio-session", work)?;
-    *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    });
+    *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = thread;
     Ok(promise)
 }
 

@@ -4,22 +4,33 @@
 //! threads (`pthread_create`). If JavaScript's thread asked itself, it could wait for that lock while the other one waits
 //! for the event loop: for ever. So there one thread, made before any other, asks on its behalf, and nobody waits.
 
+use std::io;
+
+use vfio_migration::{Code, Error};
+
 #[cfg(target_family = "wasm")]
 pub(crate) use on_behalf::{Thread, spawn};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use own::{Thread, spawn};
 
+fn refused(error: &io::Error) -> Error {
+    Error::new(Code::Host, format!("cannot start a thread: {error}"))
+}
+
 #[cfg(not(target_family = "wasm"))]
 mod own {
-    use std::io;
     use std::thread::{Builder, JoinHandle};
+
+    use vfio_migration::Error;
+
+    use super::refused;
 
     /// A thread that can be waited for.
     pub(crate) struct Thread(JoinHandle<()>);
 
     /// Runs something on a thread of its own.
-    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
-        Builder::new().name(name.into()).spawn(run).map(Thread)
+    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread, Error> {
+        Builder::new().name(name.into()).spawn(run).map(Thread).map_err(|error| refused(&error))
     }
 
     impl Thread {
@@ -41,6 +52,10 @@ mod on_behalf {
     use std::sync::{Arc, OnceLock, Weak};
     use std::thread::Builder;
 
+    use vfio_migration::Error;
+
+    use super::refused;
+
     /// A thread that is going to be made, or was.
     pub(crate) struct Thread(Weak<()>);
 
@@ -52,7 +67,7 @@ mod on_behalf {
     static WISHES: OnceLock<Sender<Wish>> = OnceLock::new();
 
     /// Runs something on a thread of its own, or drops it: what it was to answer then says that nobody is left to.
-    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread, Error> {
         let alive = Arc::new(());
         let thread = Thread(Arc::downgrade(&alive));
         let run = Box::new(move || {
@@ -63,12 +78,13 @@ mod on_behalf {
             Some(wishes) => wishes,
             None => {
                 let (wishes, todo) = channel();
-                Builder::new().name("vfio-threads".into()).spawn(|| grant(todo))?;
+                let granting = Builder::new().name("vfio-threads".into()).spawn(|| grant(todo));
+                granting.map_err(|error| refused(&error))?;
                 WISHES.get_or_init(|| wishes)
             }
         };
         let wish = Wish { name: name.into(), run };
-        wishes.send(wish).map_err(|_| io::Error::other("the thread that makes threads has ended"))?;
+        wishes.send(wish).map_err(|_| refused(&io::Error::other("the thread that makes them has ended")))?;
         Ok(thread)
     }
 

@@ -1,6 +1,6 @@
 //! A thread that owns something whose calls block: they are made in the order in which they were asked for.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use napi::Env;
@@ -18,8 +18,8 @@ pub(crate) struct Worker<T> {
 pub(crate) enum Task<T> {
     /// A call.
     Run(Box<dyn FnOnce(&mut T) + Send>),
-    /// Gives it away and waits until it is back.
-    Lend(Sender<T>, Receiver<T>),
+    /// Gives it away, by a channel that keeps nothing, and waits until it is back.
+    Lend(SyncSender<T>, Receiver<T>),
     /// The last task.
     Close(Box<dyn FnOnce(Option<T>) + Send>),
 }
@@ -37,7 +37,7 @@ impl<T: Send + 'static> Worker<T> {
         };
         let thread = match thread::spawn(name, serve) {
             Ok(thread) => thread,
-            Err(error) => return Err((Error::new(Code::Host, format!("cannot start a thread: {error}")), owned)),
+            Err(error) => return Err((error, owned)),
         };
         let worker = Arc::new(Self { tasks: Mutex::new(Some(tasks)), thread: Mutex::new(Some(thread)) });
         let living: Arc<dyn Live> = worker.clone();
