@@ -49,7 +49,7 @@ test('100 sessions, cancelled at seeded points and closed, leave no descriptor, 
     for (let round = 1; round <= 100; round += 1) await one(round)
     rmSync(folder, { recursive: true })
     let threads = ours()
-    for (let waited = 0; threads > 0 && waited < 200; waited += 1) { await new Promise((resolve) => setTimeout(resolve, 10)); threads = ours() }
+    for (let waited = 0; threads > 0 && waited < 6000; waited += 1) { await new Promise((resolve) => setTimeout(resolve, 10)); threads = ours() }
     console.log(JSON.stringify({ descriptors: readdirSync('/proc/self/fd').length - before, threads, living: diagnostics().living }))
   `)
   t.is(status, 0, stderr)
