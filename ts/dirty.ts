@@ -1,6 +1,7 @@
 import type { BindingDirtyLog, BindingDirtyPages } from './binding.ts'
-import { claimed, type DeviceCore, type OpenDevice } from './device.ts'
+import type { DeviceCore } from './device.ts'
 import { usage, VfioError } from './errors.ts'
+import { claimed, type OpenDevice } from './handle.ts'
 import { native, settle } from './native.ts'
 import type { ArcError, SeenState } from './states.ts'
 

@@ -5,8 +5,9 @@
  * @module
  */
 import type { BindingGuestMemory, BindingModel } from './binding.ts'
-import { type Device, OpenDevice } from './device.ts'
+import type { Device } from './device.ts'
 import { usage } from './errors.ts'
+import { OpenDevice } from './handle.ts'
 import { native, settle } from './native.ts'
 import { nativeOptions, type OpenOptions } from './open.ts'
 import type { SeenState } from './states.ts'

@@ -1,5 +1,6 @@
-import { type Device, OpenDevice } from './device.ts'
+import type { Device } from './device.ts'
 import { usage } from './errors.ts'
+import { OpenDevice } from './handle.ts'
 import { milliseconds } from './milliseconds.ts'
 import { native, settle } from './native.ts'
 import type { SeenState } from './states.ts'

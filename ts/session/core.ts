@@ -1,6 +1,6 @@
 import type { BindingDevice, BindingHookCall, BindingInterrupt, BindingNews, BindingSession } from '../binding.ts'
-import { claimed, type OpenDevice } from '../device.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
+import { claimed, type OpenDevice } from '../handle.ts'
 import { GuestMemory } from '../model.ts'
 import { isFailure, native, settle, toError } from '../native.ts'
 import type { SeenState } from '../states.ts'
