@@ -65,8 +65,6 @@ export declare class BindingDirtyPages {
 
 /** Guest memory that software devices write to. */
 export declare class BindingGuestMemory {
-  /** Zeroed memory of so many bytes that devices see at `iova`. */
-  constructor(iova: bigint, length: bigint)
   /** A number for what each page holds. */
   pageDigests(): Promise<BigUint64Array | BindingError>
   /** How many pages hold something else than these numbers say. */
@@ -527,6 +525,9 @@ export declare function findDevice(address: string, root: string): Promise<Bindi
 
 /** A trace with what comes several times in a row written once. */
 export declare function foldTrace(text: string, filter: BindingTraceFilter): Promise<string | BindingError>
+
+/** Zeroed memory of so many bytes that devices see at `iova`. */
+export declare function guestMemory(iova: bigint, length: bigint): BindingGuestMemory | BindingError
 
 /** All devices that a VFIO driver has, of the host below `root`. */
 export declare function listDevices(root: string): Promise<Array<BindingFound> | BindingError>

@@ -1,4 +1,5 @@
 import type { BindingDirtyLog, BindingDirtyPages } from './binding.ts'
+import { isAddress } from './checks.ts'
 import type { DeviceCore } from './device.ts'
 import { usage, VfioError } from './errors.ts'
 import { claimed, type OpenDevice } from './handle.ts'
@@ -196,8 +197,6 @@ export const trackDirty = async <D extends DeviceCore<SeenState, never>>(
   }
   return new DirtyLog(settle(await native().trackDirty(opened.native, all, BigInt(pageSize))), opened)
 }
-
-const isAddress = (value: unknown) => typeof value === 'bigint' && value >= 0n && value < 1n << 64n
 
 const checked = (range: DirtyRange) => {
   const { iova, length } = range ?? {}

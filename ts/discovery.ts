@@ -1,4 +1,5 @@
 import type { BindingDiagnosis, BindingFinding, BindingFound } from './binding.ts'
+import { record, text } from './checks.ts'
 import { usage } from './errors.ts'
 import { native, settle } from './native.ts'
 
@@ -112,7 +113,7 @@ export const listDevices = async (options: HostOptions = {}): Promise<FoundDevic
  * `ERR_VFIO_PLATFORM`
  */
 export const findDevice = async (address: string, options: HostOptions = {}): Promise<FoundDevice> =>
-  foundDevice(settle(await native().findDevice(text(address), rootOf(options))))
+  foundDevice(settle(await native().findDevice(text(address, 'an address'), rootOf(options))))
 
 /**
  * Says why this host cannot migrate a device, or any device of a VFIO driver, with what to do about it. Opens nothing.
@@ -127,19 +128,15 @@ export const findDevice = async (address: string, options: HostOptions = {}): Pr
  * ```
  */
 export const doctor = async (address?: string, options: HostOptions = {}): Promise<Diagnosis> => {
-  const about = address === undefined ? undefined : text(address)
+  const about = address === undefined ? undefined : text(address, 'an address')
   const { able, findings }: BindingDiagnosis = settle(await native().doctor(about, rootOf(options)))
   return { able, findings: findings.map(({ kind, ...rest }: BindingFinding) => ({ code: kind, ...rest })) }
 }
 
 const foundDevice = (found: BindingFound) => found as FoundDevice
 
-const rootOf = ({ root = '/' }: HostOptions) => {
+const rootOf = (options: HostOptions) => {
+  const { root = '/' } = record(options)
   if (typeof root !== 'string' || root === '') throw usage('root is the path of a folder')
   return root
-}
-
-const text = (address: string) => {
-  if (typeof address !== 'string') throw usage(`an address is a text, not ${typeof address}`)
-  return address
 }

@@ -1,4 +1,5 @@
 import type { BindingDevice } from './binding.ts'
+import { record, said, signalIn, text } from './checks.ts'
 import { LoadingData, SavingData } from './data.ts'
 import type { AnyDevice, Holding, Offer } from './device.ts'
 import { usage, VfioError } from './errors.ts'
@@ -139,7 +140,7 @@ class Handle {
   }
 
   offer(path: string): Offer {
-    const offer = settle(this.#native().offer(path))
+    const offer = settle(this.#native().offer(text(path, 'the path of a socket')))
     const close = () => offer.close()
     return { path, close, [Symbol.dispose]: close }
   }
@@ -156,7 +157,7 @@ class Handle {
   async to(target: State, options: { readonly signal?: AbortSignal } = {}) {
     const device = this.#native()
     this.#check(target)
-    options.signal?.throwIfAborted()
+    signalIn(record(options))?.throwIfAborted()
     // Claimed before the first await: a second caller finds this handle spent, not a device in two minds.
     this.#device.spend()
     const result = await device.setState(target)
@@ -225,7 +226,7 @@ class Handle {
   /** What the compiler refuses, said again for those who have none. */
   #check(target: State) {
     if (!isState(target))
-      throw usage(`'${target}' is no migration state: ask for one of ${Object.keys(targets).join(', ')}`)
+      throw usage(`${said(target)} is no migration state: ask for one of ${Object.keys(targets).join(', ')}`)
     const allowed: readonly State[] = isState(this.state) ? targets[this.state] : []
     if (target !== this.state && !allowed.includes(target)) {
       const ways =

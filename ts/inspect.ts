@@ -1,5 +1,6 @@
 import { piecesOfFile } from '#platform'
 import type { BindingInspected, BindingInspectOptions, BindingInspector } from './binding.ts'
+import { text } from './checks.ts'
 import { usage, VfioError } from './errors.ts'
 import type { Difference, Outline, Part } from './inspection.ts'
 import { native, settle } from './native.ts'
@@ -121,7 +122,10 @@ export const inspect = (source: FileSource): Inspection => new FileInspection(so
  */
 export const dataOf = async function* (source: FileSource, device: string): AsyncGenerator<Uint8Array, Outline> {
   let outline: Outline | undefined
-  for await (const { data, outline: last } of inspected(source, begin({ dataOf: device }))) {
+  for await (const { data, outline: last } of inspected(
+    source,
+    begin({ dataOf: text(device, 'the id of a device') }),
+  )) {
     if (last !== undefined) outline = parse<Outline>(last)
     if (data.length > 0) yield data
   }

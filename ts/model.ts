@@ -5,6 +5,7 @@
  * @module
  */
 import type { BindingGuestMemory, BindingModel } from './binding.ts'
+import { isAddress, record, said, text } from './checks.ts'
 import type { Device } from './device.ts'
 import { usage } from './errors.ts'
 import { OpenDevice } from './handle.ts'
@@ -35,27 +36,22 @@ export class GuestMemory {
   /**
    * Zeroed memory.
    *
-   * @throws VfioError `ERR_VFIO_USAGE` unless both numbers are multiples of 4096 and the length is not 0
+   * @throws VfioError `ERR_VFIO_USAGE` unless both numbers are multiples of 4096, the length is not 0 and the end is below
+   * 2^64; `ERR_VFIO_HOST` where there is not so much memory
    */
-  constructor({ iova = 0n, length }: { readonly iova?: bigint; readonly length: bigint }) {
-    if (
-      typeof iova !== 'bigint' ||
-      typeof length !== 'bigint' ||
-      length <= 0n ||
-      iova < 0n ||
-      iova % PAGE ||
-      length % PAGE
-    ) {
-      throw usage('guest memory has an iova and a length that are bigints and multiples of 4096')
-    }
-    this.#native = new (native().BindingGuestMemory)(iova, length)
+  constructor(where: { readonly iova?: bigint; readonly length: bigint }) {
+    const { iova = 0n, length } = record(where, 'guest memory is described by an object')
+    if (!isAddress(iova) || !isAddress(length) || length === 0n || iova % PAGE || length % PAGE)
+      throw usage('guest memory has an iova and a length that are bigints and multiples of 4096, below 2^64')
+    this.#native = settle(native().guestMemory(iova, length))
     this.iova = iova
     this.length = length
   }
 
   /** @internal */
-  static nativeOf(memory: GuestMemory) {
-    return memory.#native
+  static nativeOf(memory: unknown) {
+    if (memory instanceof GuestMemory) return memory.#native
+    throw usage(`memory is a GuestMemory, not ${said(memory)}`)
   }
 
   /** A number for what each page holds, to compare with other memory. */
@@ -63,8 +59,15 @@ export class GuestMemory {
     return settle(await this.#native.pageDigests())
   }
 
-  /** How many pages hold something else than these numbers say. */
+  /**
+   * How many pages hold something else than these numbers say.
+   *
+   * @throws VfioError `ERR_VFIO_USAGE` unless there is one of each page
+   */
   async pagesUnlike(digests: BigUint64Array): Promise<number> {
+    const named = Object.prototype.toString.call(digests)
+    if (named !== '[object BigUint64Array]' || BigInt(digests.length) * PAGE !== this.length)
+      throw usage('digests are those that pageDigests() has given, one of each page')
     return settle(await this.#native.pagesUnlike(digests))
   }
 }
@@ -124,7 +127,7 @@ export class Model {
    * @throws VfioError `ERR_VFIO_USAGE`
    */
   setFaults(...faults: string[]): void {
-    settle(this.#native.setFaults(faults.join(',')))
+    settle(this.#native.setFaults(faults.map((fault) => text(fault, 'a fault')).join(',')))
   }
 
   /** Ends all planned delays, those under way and those to come: a call that hangs returns now. */
@@ -158,9 +161,9 @@ export const openModel = async (
   address: string,
   options: ModelOptions = {},
 ): Promise<{ readonly device: Device; readonly model: Model }> => {
-  if (typeof address !== 'string') throw usage(`an address is a text, not ${typeof address}`)
-  const memory = options.memory && GuestMemory.nativeOf(options.memory)
-  const device = settle(await native().openDevice(address, memory, nativeOptions(options)))
+  const opening = nativeOptions(options)
+  const memory = options.memory === undefined ? undefined : GuestMemory.nativeOf(options.memory)
+  const device = settle(await native().openDevice(text(address, 'an address'), memory, opening))
   const model = device.model
   if (model === null) throw usage(`${address} is no software device`)
   const opened = new OpenDevice(device, address, options.id)

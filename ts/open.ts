@@ -1,7 +1,7 @@
+import { flagIn, millisecondsIn, record, said, textIn } from './checks.ts'
 import type { Device } from './device.ts'
 import { usage } from './errors.ts'
 import { OpenDevice } from './handle.ts'
-import { milliseconds } from './milliseconds.ts'
 import { native, settle } from './native.ts'
 import type { SeenState } from './states.ts'
 
@@ -109,11 +109,12 @@ export const openDevice = async (from: string | Descriptors, options: OpenOption
 
 /** @internal The options as the addon takes them. */
 export const nativeOptions = (options: OpenOptions) => {
-  const { toSave = false, fresh = false, tracking, experimentalRegion } = options
-  const waitMs = milliseconds(options, 'waitMs')
+  const { tracking, experimentalRegion } = record(options)
+  textIn(options, 'id')
+  const waitMs = millisecondsIn(options, 'waitMs')
   return {
-    toSave,
-    fresh,
+    toSave: flagIn(options, 'toSave') ?? false,
+    fresh: flagIn(options, 'fresh') ?? false,
     ...(waitMs === undefined ? {} : { waitMs }),
     ...(tracking === undefined ? {} : { tracking: lent(tracking) }),
     ...(experimentalRegion === undefined ? {} : { region: region(experimentalRegion) }),
@@ -124,13 +125,13 @@ const opened = (from: string | Descriptors, how: OpenOptions) => {
   const options = nativeOptions(how)
   if (typeof from === 'string') return native().openDevice(from, undefined, options)
   if (typeof from !== 'object' || from === null) {
-    throw usage(`a device is opened by an address or by descriptors, not by ${from === null ? 'null' : typeof from}`)
+    throw usage(`a device is opened by an address or by descriptors, not by ${said(from)}`)
   }
-  const { fd, beside = [], device } = from
-  const numbers = [fd, ...beside]
-  const wrong = numbers.find((number) => !Number.isInteger(number) || number < 0 || number >= 2 ** 31)
-  if (wrong !== undefined) throw usage(`${wrong} is no file descriptor`)
-  return native().openDescriptors(fd, [...beside], device, options)
+  const { fd, beside = [] } = from
+  if (!Array.isArray(beside)) throw usage(`beside is a list of file descriptors, not ${said(beside)}`)
+  for (const number of [fd, ...beside])
+    if (!isWhole(number, 2 ** 31)) throw usage(`${said(number)} is no file descriptor`)
+  return native().openDescriptors(fd, [...beside], textIn(from, 'device'), options)
 }
 
 const isWhole = (value: unknown, most: number) =>
@@ -151,17 +152,15 @@ const lent = (tracking: LentTracking) => {
 }
 
 const region = (options: RegionOptions) => {
-  if (typeof options !== 'object' || options === null) {
-    throw usage(`experimentalRegion is an object, {} at least, not ${options === null ? 'null' : typeof options}`)
-  }
-  const { dialect = 'thread', splitSegments = false, maxStopCopyBytes: bytes, maxEmptyRounds: rounds } = options
+  record(options, 'experimentalRegion is an object, {} at least')
+  const { maxStopCopyBytes: bytes, maxEmptyRounds: rounds } = options
   const isSize = typeof bytes === 'bigint' ? bytes >= 0n && bytes < 2n ** 64n : isWhole(bytes, 2 ** 53)
   if (bytes !== undefined && !isSize) throw usage(`maxStopCopyBytes is a number of bytes, not ${String(bytes)}`)
   if (rounds !== undefined && !isWhole(rounds, 2 ** 32))
     throw usage(`maxEmptyRounds is a number, not ${String(rounds)}`)
   return {
-    dialect: String(dialect),
-    splitSegments: Boolean(splitSegments),
+    dialect: textIn(options, 'dialect') ?? 'thread',
+    splitSegments: flagIn(options, 'splitSegments') ?? false,
     ...(bytes === undefined ? {} : { maxStopCopyBytes: BigInt(bytes) }),
     ...(rounds === undefined ? {} : { maxEmptyRounds: rounds }),
   }

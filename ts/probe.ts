@@ -1,6 +1,7 @@
+import { record, said, text } from './checks.ts'
 import type { AnyDevice, Holding, PassportEntry } from './device.ts'
 import { type FoundDevice, findDevice, type HostOptions } from './discovery.ts'
-import { VfioError } from './errors.ts'
+import { usage, VfioError } from './errors.ts'
 import { type OpenOptions, openDevice } from './open.ts'
 import type { Capability, SeenState } from './states.ts'
 
@@ -49,8 +50,10 @@ const OPENED_HERE = /^(?:vfio|mdev|cdev):/
  * ```
  */
 export const probe = async (address: string, options: ProbeOptions = {}): Promise<Probe> => {
-  const { beforeOpening, experimentalRegion, ...host } = options
-  const found = OPENED_HERE.test(address) ? await findDevice(address, host) : undefined
+  const { beforeOpening, experimentalRegion, ...host } = record(options)
+  if (beforeOpening !== undefined && typeof beforeOpening !== 'function')
+    throw usage(`beforeOpening is a function, not ${said(beforeOpening)}`)
+  const found = OPENED_HERE.test(text(address, 'an address')) ? await findDevice(address, host) : undefined
   if (found) {
     refuseIfUsed(found)
     await beforeOpening?.(found)

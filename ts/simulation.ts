@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { usage } from './errors.ts'
+import { record } from './checks.ts'
 import { native, settle } from './native.ts'
 import { parseWire } from './session/wire.ts'
 import type { Course, Moment, Situation } from './simulation/course.ts'
@@ -43,10 +43,8 @@ interface Written extends Omit<Course, 'moments'> {
  * ```
  */
 export const simulate = (scenario: Scenario | string): Course => {
-  if (typeof scenario !== 'string' && (typeof scenario !== 'object' || scenario === null)) {
-    throw usage('a scenario is an object or a text')
-  }
-  const text = typeof scenario === 'string' ? scenario : scenarioText(scenario)
+  const text =
+    typeof scenario === 'string' ? scenario : scenarioText(record(scenario, 'a scenario is an object or a text'))
   const { situations, moments, ...course } = parseWire(settle(native().simulate(text))) as Written
   return {
     ...course,

@@ -1,3 +1,4 @@
+import { record, text, textIn, textsIn } from './checks.ts'
 import { native, settle } from './native.ts'
 
 /** Which lines of a trace are looked at; all of them unless told otherwise. */
@@ -18,11 +19,15 @@ export interface TraceChange {
   readonly line: string
 }
 
-const filterOf = ({ device, only, without }: TraceOptions) => ({
-  ...(device === undefined ? {} : { device }),
-  ...(only === undefined ? {} : { only: [...only] }),
-  ...(without === undefined ? {} : { without: [...without] }),
-})
+const filterOf = (options: TraceOptions) => {
+  const device = textIn(record(options), 'device')
+  const [only, without] = [textsIn(options, 'only'), textsIn(options, 'without')]
+  return {
+    ...(device === undefined ? {} : { device }),
+    ...(only === undefined ? {} : { only }),
+    ...(without === undefined ? {} : { without }),
+  }
+}
 
 /**
  * Reads a trace, what was done to devices call by call, and writes it with what comes several times in a row written once:
@@ -37,8 +42,8 @@ const filterOf = ({ device, only, without }: TraceOptions) => ({
  * console.log(await foldTrace(line.repeat(3))) // 0 pre-copy     read 65536B -> ENOMSG x3
  * ```
  */
-export const foldTrace = async (text: string, options: TraceOptions = {}): Promise<string> =>
-  settle(await native().foldTrace(text, filterOf(options)))
+export const foldTrace = async (trace: string, options: TraceOptions = {}): Promise<string> =>
+  settle(await native().foldTrace(text(trace, 'a trace'), filterOf(options)))
 
 /**
  * Compares two traces: how often something came in a row does not count, nor how many bytes there were. They are the same if
@@ -57,5 +62,7 @@ export const diffTraces = async (
   first: string,
   second: string,
   options: TraceOptions = {},
-): Promise<readonly TraceChange[]> =>
-  settle(await native().diffTraces(first, second, filterOf(options))) as readonly TraceChange[]
+): Promise<readonly TraceChange[]> => {
+  const [one, other] = [text(first, 'a trace'), text(second, 'a trace')]
+  return settle(await native().diffTraces(one, other, filterOf(options))) as readonly TraceChange[]
+}

@@ -1,4 +1,5 @@
 import type { BindingDevice, BindingHookCall, BindingInterrupt, BindingNews, BindingSession } from '../binding.ts'
+import { record } from '../checks.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
 import { claimed, type OpenDevice } from '../handle.ts'
 import { GuestMemory } from '../model.ts'
@@ -247,13 +248,15 @@ export class SessionCore {
 }
 
 /** @internal Options of opening a place, from those of a session. */
-export const openingOf = (options: PlaceOptions, { interrupt, listening }: Parts) => ({ options, interrupt, listening })
+export const openingOf = (options: PlaceOptions, { interrupt, listening }: Parts) => ({
+  options: record(options),
+  interrupt,
+  listening,
+})
 
 /** @internal The addon's end of the guest memory among the options of a session, or why it is none. */
 export const memoryOf = ({ memory }: { readonly memory?: unknown }) => {
-  if (memory === undefined) return undefined
-  if (memory instanceof GuestMemory) return GuestMemory.nativeOf(memory)
-  throw usage('memory is a GuestMemory')
+  return memory === undefined ? undefined : GuestMemory.nativeOf(memory)
 }
 
 const wordsOf = (reason: unknown) => {

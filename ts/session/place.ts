@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { BindingInterrupt, BindingPipe, BindingSink, BindingSource } from '../binding.ts'
+import { flagIn, millisecondsIn, said, text } from '../checks.ts'
 import { usage } from '../errors.ts'
 import { native, settle } from '../native.ts'
 import { drain, FRAME, feed, MESSAGES } from './streams.ts'
@@ -85,11 +86,14 @@ const addressOf = (place: unknown): Address | undefined => {
   if (typeof place === 'string') return place
   if (typeof place !== 'object' || place === null)
     throw usage('no place: give an address, an object that names one, or a stream')
-  if (has(place, 'unix')) return `unix:${place.unix}`
-  if (has(place, 'file')) return file(String(place.file))
+  if (has(place, 'unix')) return `unix:${text(place.unix, 'the path of a socket')}`
+  if (has(place, 'file')) return file(text(place.file, 'the path of a file'))
   if (has(place, 'port') || has(place, 'listen')) {
-    const { host = 'localhost', port, listen } = place as { host?: string; port?: number; listen?: number }
-    return `tcp:${host.includes(':') ? `[${host}]` : host}:${port ?? listen}`
+    const { host = 'localhost' } = place as { readonly host?: unknown }
+    const port = has(place, 'port') ? place.port : place.listen
+    const name = text(host, 'a host')
+    if (!Number.isInteger(port)) throw usage(`a port is a number, not ${said(port)}`)
+    return `tcp:${name.includes(':') ? `[${name}]` : name}:${port}`
   }
   return undefined
 }
@@ -112,11 +116,14 @@ const free = <S extends { readonly locked: boolean }>(stream: S): S => {
 const isReadable = (place: object): place is ReadableStream<Uint8Array> => has(place, 'getReader')
 const isWritable = (place: object): place is WritableStream<Uint8Array> => has(place, 'getWriter')
 
-const transportOptions = ({ waitMs, overwrite = false, insecure = false }: PlaceOptions) => ({
-  ...(waitMs === undefined ? {} : { waitMs }),
-  overwrite,
-  insecure,
-})
+const transportOptions = (options: PlaceOptions) => {
+  const waitMs = millisecondsIn(options, 'waitMs')
+  return {
+    ...(waitMs === undefined ? {} : { waitMs }),
+    overwrite: flagIn(options, 'overwrite') ?? false,
+    insecure: flagIn(options, 'insecure') ?? false,
+  }
+}
 
 /** Connects a pipe with the caller's streams. What breaks on one side breaks the other. */
 const plumb = (
@@ -124,8 +131,9 @@ const plumb = (
   out: WritableStream<Uint8Array> | undefined,
   back: ReadableStream<Uint8Array> | undefined,
   size: number,
-  { reuseBuffers = false }: PlaceOptions,
+  options: PlaceOptions,
 ) => {
+  const reuseBuffers = flagIn(options, 'reuseBuffers') ?? false
   const broken = (error: unknown) => pipe.breakOff(error instanceof Error ? error.message : String(error))
   if (out) drain(pipe, out, size, reuseBuffers).catch(broken)
   if (back) feed(pipe, back).catch(broken)

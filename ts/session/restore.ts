@@ -1,6 +1,6 @@
 import type { BindingSource } from '../binding.ts'
+import { flagIn, millisecondsIn, record, signalIn } from '../checks.ts'
 import type { Device } from '../device.ts'
-import { milliseconds } from '../milliseconds.ts'
 import type { GuestMemory } from '../model.ts'
 import { native, settle } from '../native.ts'
 import { memoryOf, openingOf, type Parts, SessionCore } from './core.ts'
@@ -122,15 +122,16 @@ export const restore = async (
 ): Promise<RestoreSession> => {
   nativeOptions(options)
   memoryOf(options)
-  const { configure, takeOver, signal } = options
-  return new RestoreSession(new SessionCore('restore', devices, signal, { configure, takeOver }), options)
+  const { configure, takeOver } = options
+  return new RestoreSession(new SessionCore('restore', devices, signalIn(options), { configure, takeOver }), options)
 }
 
 const nativeOptions = (options: RestoreOptions) => {
-  const deadlineMs = milliseconds(options, 'deadlineMs')
+  const deadlineMs = millisecondsIn(record(options), 'deadlineMs')
+  const [run, noP2PTraffic] = [flagIn(options, 'run'), flagIn(options, 'noP2pTraffic')]
   return {
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
-    ...(options.run === undefined ? {} : { run: options.run }),
-    ...(options.noP2pTraffic === undefined ? {} : { noP2PTraffic: options.noP2pTraffic }),
+    ...(run === undefined ? {} : { run }),
+    ...(noP2PTraffic === undefined ? {} : { noP2PTraffic }),
   }
 }

@@ -1,7 +1,7 @@
 import type { BindingSink } from '../binding.ts'
+import { flagIn, millisecondsIn, record, signalIn } from '../checks.ts'
 import type { Device } from '../device.ts'
 import { usage } from '../errors.ts'
-import { milliseconds } from '../milliseconds.ts'
 import type { GuestMemory } from '../model.ts'
 import { native, settle } from '../native.ts'
 import { memoryOf, openingOf, type Parts, SessionCore } from './core.ts'
@@ -114,7 +114,7 @@ export class SaveSession extends Session implements AsyncIterable<Uint8Array> {
    * @throws VfioError `ERR_VFIO_USAGE` if it is not in doubt; otherwise as {@link done}
    */
   takeBack(options: { readonly force?: boolean } = {}): Promise<Summary> {
-    this.#core.command((session) => session.takeBack(options.force ?? false))
+    this.#core.command((session) => session.takeBack(flagIn(record(options), 'force') ?? false))
     return this.done
   }
 
@@ -153,8 +153,8 @@ export class SaveSession extends Session implements AsyncIterable<Uint8Array> {
 export const save = async (devices: Savable | readonly Savable[], options: SaveOptions = {}): Promise<SaveSession> => {
   nativeOptions(options)
   memoryOf(options)
-  const { pause, unpause, signal } = options
-  return new SaveSession(new SessionCore('save', devices, signal, { pause, unpause }), options)
+  const { pause, unpause } = options
+  return new SaveSession(new SessionCore('save', devices, signalIn(options), { pause, unpause }), options)
 }
 
 const positive = (options: SaveOptions, name: 'chunk' | 'depth') => {
@@ -176,21 +176,23 @@ const oneOf = <T extends string>(name: string, value: T | undefined, all: readon
 }
 
 const nativeOptions = (options: SaveOptions) => {
+  record(options)
   const then = oneOf('then', options.then, ['stop', 'resume'])
   const unrecoverable = oneOf('onUnrecoverable', options.onUnrecoverable, ['leave', 'reset'])
+  const events = flagIn(options, 'events')
   const all = {
     chunk: positive(options, 'chunk'),
     depth: positive(options, 'depth'),
-    deadlineMs: milliseconds(options, 'deadlineMs'),
-    downtimeBudgetMs: milliseconds(options, 'downtimeBudgetMs'),
-    maxPreCopyMs: milliseconds(options, 'maxPreCopyMs'),
-    preCopy: options.preCopy,
+    deadlineMs: millisecondsIn(options, 'deadlineMs'),
+    downtimeBudgetMs: millisecondsIn(options, 'downtimeBudgetMs'),
+    maxPreCopyMs: millisecondsIn(options, 'maxPreCopyMs'),
+    preCopy: flagIn(options, 'preCopy'),
     rate: rateOf(options),
     resume: then === 'resume',
     resetUnrecoverable: unrecoverable === 'reset',
-    noP2PTraffic: options.noP2pTraffic,
-    dryRun: options.dryRun,
-    noEvents: options.events === undefined ? undefined : !options.events,
+    noP2PTraffic: flagIn(options, 'noP2pTraffic'),
+    dryRun: flagIn(options, 'dryRun'),
+    noEvents: events === undefined ? undefined : !events,
   }
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }

@@ -1,3 +1,4 @@
+import { record } from '../checks.ts'
 import { usage } from '../errors.ts'
 import type { Capability, SeenState } from '../states.ts'
 
@@ -183,7 +184,7 @@ const deviceWords = (devices: readonly SimulatedDevice[]): string[] => {
  * ```
  */
 export const scenarioText = (scenario: Scenario): string =>
-  Object.entries(scenario)
+  Object.entries(record(scenario, 'a scenario is an object'))
     .flatMap(([name, value]): string[] => {
       if (value === undefined) return []
       if (name === 'devices') return deviceWords(value)

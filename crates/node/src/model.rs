@@ -1,11 +1,11 @@
 //! The software device's own face, for tests and the demo: its guest, its memory, and what it knows for certain.
 
 use napi::Env;
-use napi::bindgen_prelude::{BigInt, BigUint64Array, Object};
+use napi::bindgen_prelude::{BigInt, BigUint64Array, Either, Object};
 use napi_derive::napi;
 use vfio_migration::device::{ModelHandle, Stopped};
 use vfio_migration::{Code, Error};
-use vfio_migration_model::{Fault, FaultPlan, GuestMemory};
+use vfio_migration_model::{Fault, FaultPlan, GuestMemory, GuestMemoryError};
 
 use crate::error::BindingError;
 use crate::promise::elsewhere;
@@ -27,15 +27,23 @@ pub struct BindingStopped {
     pub counter: u64,
 }
 
+/// Zeroed memory of so many bytes that devices see at `iova`.
+#[napi(catch_unwind, ts_return_type = "BindingGuestMemory | BindingError")]
+pub fn guest_memory(iova: BigInt, length: BigInt) -> Either<BindingGuestMemory, BindingError> {
+    match GuestMemory::new(iova.get_u64().1, length.get_u64().1) {
+        Ok(memory) => Either::A(BindingGuestMemory(memory)),
+        Err(error) => {
+            let code = match error {
+                GuestMemoryError::TooLarge(_) => Code::Host,
+                GuestMemoryError::Unaligned(_) | GuestMemoryError::OutOfRange(_) => Code::Usage,
+            };
+            Either::B(Error::new(code, error.to_string()).into())
+        }
+    }
+}
+
 #[napi]
 impl BindingGuestMemory {
-    /// Zeroed memory of so many bytes that devices see at `iova`.
-    #[napi(constructor, catch_unwind)]
-    pub fn new(iova: BigInt, length: BigInt) -> napi::Result<Self> {
-        let memory = GuestMemory::new(iova.get_u64().1, length.get_u64().1);
-        memory.map(Self).map_err(|error| napi::Error::from_reason(error.to_string()))
-    }
-
     /// A number for what each page holds.
     #[napi(catch_unwind, ts_return_type = "Promise<BigUint64Array | BindingError>")]
     pub fn page_digests<'env>(&self, env: &'env Env) -> napi::Result<Object<'env>> {
