@@ -72,9 +72,10 @@ test('whichever thread is refused: nothing is opened, and a session gives its de
     import { openDevice, restore, save, trackDirty } from 'vfio-migration'
     import { GuestMemory, openModel } from 'vfio-migration/model'
     const refusals = {}
-    // With room for one thread more each time, until it is enough.
+    // With room for more threads until it is enough; each several times, since a device can be lost by a race.
     const insist = async (what, act, back = () => {}) => {
-      for (let room = 0; ; room += 1) {
+      for (let attempt = 0; ; attempt += 1) {
+        const room = Math.floor(attempt / 10)
         try { return await crowded(room, act) } catch (error) {
           if (error.code !== 'ERR_VFIO_HOST' || !/ thread/.test(error.message)) throw error
           await back(error.details.summary)

@@ -1,7 +1,6 @@
 //! Promises that another thread settles, with a value or with a failure as a value.
 
 use std::any::type_name;
-use std::sync::mpsc::channel;
 
 use napi::bindgen_prelude::{Either, Object, ToNapiValue};
 use napi::{Env, JsDeferred};
@@ -36,14 +35,9 @@ impl<T: ToNapiValue + 'static> Answer<T> {
 
     /// Hands the duty to a thread of its own. Where the host refuses one, that is the answer.
     pub(crate) fn by_thread(self, name: &str, work: impl FnOnce(Self) + Send + 'static) -> Option<Thread> {
-        let (hand, handed) = channel();
-        let work = move || {
-            if let Ok(answer) = handed.recv() {
-                work(answer);
-            }
-        };
-        match thread::spawn(name, work) {
-            Ok(thread) => {
+        match thread::waiting(name, work) {
+            Ok((thread, hand)) => {
+                // A thread that is gone already has dropped it: then it says that nobody is left.
                 let _ = hand.send(self);
                 Some(thread)
             }

@@ -4,33 +4,45 @@
 //! threads (`pthread_create`). If JavaScript's thread asked itself, it could wait for that lock while the other one waits
 //! for the event loop: for ever. So there one thread, made before any other, asks on its behalf, and nobody waits.
 
-use std::io;
+use std::sync::mpsc::{Sender, channel};
 
 use vfio_migration::{Code, Error};
 
 #[cfg(target_family = "wasm")]
-pub(crate) use on_behalf::{Thread, spawn};
+pub(crate) use on_behalf::Thread;
+#[cfg(target_family = "wasm")]
+use on_behalf::spawn;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use own::{Thread, spawn};
+pub(crate) use own::Thread;
+#[cfg(not(target_family = "wasm"))]
+use own::spawn;
 
-fn refused(error: &io::Error) -> Error {
-    Error::new(Code::Host, format!("cannot start a thread: {error}"))
+/// Starts a thread that waits for what it is to work with: until that is sent, the caller has it, whatever fails.
+pub(crate) fn waiting<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce(T) + Send + 'static,
+) -> Result<(Thread, Sender<T>), Error> {
+    let (give, given) = channel();
+    let thread = spawn(name, move || {
+        if let Ok(owned) = given.recv() {
+            work(owned);
+        }
+    });
+    let thread = thread.map_err(|error| Error::new(Code::Host, format!("cannot start a thread: {error}")))?;
+    Ok((thread, give))
 }
 
 #[cfg(not(target_family = "wasm"))]
 mod own {
+    use std::io;
     use std::thread::{Builder, JoinHandle};
-
-    use vfio_migration::Error;
-
-    use super::refused;
 
     /// A thread that can be waited for.
     pub(crate) struct Thread(JoinHandle<()>);
 
     /// Runs something on a thread of its own.
-    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread, Error> {
-        Builder::new().name(name.into()).spawn(run).map(Thread).map_err(|error| refused(&error))
+    pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+        Builder::new().name(name.into()).spawn(run).map(Thread)
     }
 
     impl Thread {
@@ -52,10 +64,6 @@ mod on_behalf {
     use std::sync::{Arc, OnceLock, Weak};
     use std::thread::Builder;
 
-    use vfio_migration::Error;
-
-    use super::refused;
-
     /// A thread that is going to be made, or was.
     pub(crate) struct Thread(Weak<()>);
 
@@ -67,7 +75,7 @@ mod on_behalf {
     static WISHES: OnceLock<Sender<Wish>> = OnceLock::new();
 
     /// Runs something on a thread of its own, or drops it: what it was to answer then says that nobody is left to.
-    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread, Error> {
+    pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
         let alive = Arc::new(());
         let thread = Thread(Arc::downgrade(&alive));
         let run = Box::new(move || {
@@ -78,13 +86,12 @@ mod on_behalf {
             Some(wishes) => wishes,
             None => {
                 let (wishes, todo) = channel();
-                let granting = Builder::new().name("vfio-threads".into()).spawn(|| grant(todo));
-                granting.map_err(|error| refused(&error))?;
+                Builder::new().name("vfio-threads".into()).spawn(|| grant(todo))?;
                 WISHES.get_or_init(|| wishes)
             }
         };
         let wish = Wish { name: name.into(), run };
-        wishes.send(wish).map_err(|_| refused(&io::Error::other("the thread that makes them has ended")))?;
+        wishes.send(wish).map_err(|_| io::Error::other("the thread that makes them has ended"))?;
         Ok(thread)
     }
 

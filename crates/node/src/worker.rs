@@ -29,14 +29,8 @@ impl<T: Send + 'static> Worker<T> {
     /// with the error.
     pub(crate) fn start(env: Env, name: &str, owned: T) -> Result<Arc<Self>, (Error, T)> {
         let (tasks, todo) = channel();
-        let (give, given) = channel();
-        let serve = move || {
-            if let Ok(owned) = given.recv() {
-                work(owned, todo);
-            }
-        };
-        let thread = match thread::spawn(name, serve) {
-            Ok(thread) => thread,
+        let (thread, give) = match thread::waiting(name, |owned| work(owned, todo)) {
+            Ok(started) => started,
             Err(error) => return Err((error, owned)),
         };
         let worker = Arc::new(Self { tasks: Mutex::new(Some(tasks)), thread: Mutex::new(Some(thread)) });
