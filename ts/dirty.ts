@@ -107,7 +107,7 @@ export class DirtyLog implements AsyncDisposable {
    */
   async *drain(window?: DirtyRange): AsyncGenerator<DirtyRange, undefined, undefined> {
     const log = this.#open()
-    const pages = settle(await log.drain(window && checked(window)))
+    const pages = settle(await log.drain(window === undefined ? undefined : checked(window)))
     let had: bigint | undefined = 0n
     try {
       for (const range of rangesOf(pages)) {

@@ -1,12 +1,10 @@
 import type { BindingDevice, BindingHookCall, BindingInterrupt, BindingNews, BindingSession } from '../binding.ts'
-import { record } from '../checks.ts'
 import { isVfioError, usage, VfioError } from '../errors.ts'
 import { claimed, type OpenDevice } from '../handle.ts'
 import { GuestMemory } from '../model.ts'
 import { isFailure, native, settle, toError } from '../native.ts'
 import type { SeenState } from '../states.ts'
 import type { SessionEvent } from './events.ts'
-import type { PlaceOptions } from './place.ts'
 import { EventQueue } from './queue.ts'
 import type { Outcome, Side, Summary } from './report.ts'
 import { parseWire } from './wire.ts'
@@ -246,13 +244,6 @@ export class SessionCore {
     await this.done.catch(() => {})
   }
 }
-
-/** @internal Options of opening a place, from those of a session. */
-export const openingOf = (options: PlaceOptions, { interrupt, listening }: Parts) => ({
-  options: record(options),
-  interrupt,
-  listening,
-})
 
 /** @internal The addon's end of the guest memory among the options of a session, or why it is none. */
 export const memoryOf = ({ memory }: { readonly memory?: unknown }) => {

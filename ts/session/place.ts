@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { BindingInterrupt, BindingPipe, BindingSink, BindingSource } from '../binding.ts'
-import { flagIn, millisecondsIn, said, text } from '../checks.ts'
+import type { BindingInterrupt, BindingPipe, BindingSink, BindingSource, BindingTransportOptions } from '../binding.ts'
+import { flagIn, millisecondsIn, record, said, text } from '../checks.ts'
 import { usage } from '../errors.ts'
 import { native, settle } from '../native.ts'
 import { drain, FRAME, feed, MESSAGES } from './streams.ts'
@@ -68,12 +68,27 @@ export interface PlaceOptions {
   readonly reuseBuffers?: boolean
 }
 
-/** @internal How a place is opened, and what may end the waiting for it. */
-export interface Opening {
-  readonly options: PlaceOptions
+/** What may end the waiting for a place, and who is told where a restore listens. */
+interface Waiting {
   readonly interrupt: BindingInterrupt
-  /** Tells where a restore listens. */
-  readonly listening?: (address: string) => void
+  readonly listening: (address: string) => void
+}
+
+/** @internal How a place is opened. */
+export interface Opening extends Waiting {
+  readonly transport: BindingTransportOptions
+  readonly reuseBuffers: boolean
+}
+
+/** @internal The options of a place, whichever it is, or why they are none. */
+export const openingOf = (options: PlaceOptions, { interrupt, listening }: Waiting): Opening => {
+  const waitMs = millisecondsIn(record(options), 'waitMs')
+  const transport = {
+    ...(waitMs === undefined ? {} : { waitMs }),
+    overwrite: flagIn(options, 'overwrite') ?? false,
+    insecure: flagIn(options, 'insecure') ?? false,
+  }
+  return { transport, reuseBuffers: flagIn(options, 'reuseBuffers') ?? false, interrupt, listening }
 }
 
 const has = <K extends string>(place: object, key: K): place is object & Record<K, unknown> => key in place
@@ -116,24 +131,14 @@ const free = <S extends { readonly locked: boolean }>(stream: S): S => {
 const isReadable = (place: object): place is ReadableStream<Uint8Array> => has(place, 'getReader')
 const isWritable = (place: object): place is WritableStream<Uint8Array> => has(place, 'getWriter')
 
-const transportOptions = (options: PlaceOptions) => {
-  const waitMs = millisecondsIn(options, 'waitMs')
-  return {
-    ...(waitMs === undefined ? {} : { waitMs }),
-    overwrite: flagIn(options, 'overwrite') ?? false,
-    insecure: flagIn(options, 'insecure') ?? false,
-  }
-}
-
 /** Connects a pipe with the caller's streams. What breaks on one side breaks the other. */
 const plumb = (
   pipe: BindingPipe,
   out: WritableStream<Uint8Array> | undefined,
   back: ReadableStream<Uint8Array> | undefined,
   size: number,
-  options: PlaceOptions,
+  { reuseBuffers }: Opening,
 ) => {
-  const reuseBuffers = flagIn(options, 'reuseBuffers') ?? false
   const broken = (error: unknown) => pipe.breakOff(error instanceof Error ? error.message : String(error))
   if (out) drain(pipe, out, size, reuseBuffers).catch(broken)
   if (back) feed(pipe, back).catch(broken)
@@ -144,21 +149,20 @@ export const openSink = async (place: Sink, opening: Opening): Promise<BindingSi
   const address = addressOf(place)
   const descriptor = address?.match(fdAddress)
   if (descriptor) return settle(native().sinkOfFd(Number(descriptor[1])))
-  if (address !== undefined)
-    return settle(await native().connect(address, transportOptions(opening.options), opening.interrupt))
+  if (address !== undefined) return settle(await native().connect(address, opening.transport, opening.interrupt))
   const other = place as object
   if (has(other, 'fd')) return settle(native().sinkOfFd(numberOf(other)))
   const pipe = new (native().BindingPipe)()
   if (isWritable(other)) {
     const sink = pipe.sink(false)
-    plumb(pipe, free(other), undefined, FRAME, opening.options)
+    plumb(pipe, free(other), undefined, FRAME, opening)
     return sink
   }
   if (has(other, 'readable') && has(other, 'writable')) {
     const { readable, writable } = other as unknown as Duplex
     const [back, out] = [free(readable), free(writable)]
     const sink = pipe.sink(true)
-    plumb(pipe, out, back, FRAME, opening.options)
+    plumb(pipe, out, back, FRAME, opening)
     return sink
   }
   throw usage('a save sends to an address, a file descriptor, a WritableStream, or a pair { readable, writable }')
@@ -170,8 +174,8 @@ export const openSource = async (place: Source, opening: Opening): Promise<Bindi
   const descriptor = address?.match(fdAddress)
   if (descriptor) return settle(native().sourceOfFd(Number(descriptor[1])))
   if (address !== undefined) {
-    const listener = settle(await native().listen(address, transportOptions(opening.options), opening.interrupt))
-    if (/^(unix|tcp):/.test(listener.address)) opening.listening?.(listener.address)
+    const listener = settle(await native().listen(address, opening.transport, opening.interrupt))
+    if (/^(unix|tcp):/.test(listener.address)) opening.listening(listener.address)
     return settle(await listener.accept())
   }
   const other = place as object
@@ -179,14 +183,14 @@ export const openSource = async (place: Source, opening: Opening): Promise<Bindi
   const pipe = new (native().BindingPipe)()
   if (isReadable(other)) {
     const source = pipe.source(false)
-    plumb(pipe, undefined, free(other), MESSAGES, opening.options)
+    plumb(pipe, undefined, free(other), MESSAGES, opening)
     return source
   }
   if (has(other, 'readable') && has(other, 'writable')) {
     const { readable, writable } = other as unknown as Duplex
     const [back, out] = [free(readable), free(writable)]
     const source = pipe.source(true)
-    plumb(pipe, out, back, MESSAGES, opening.options)
+    plumb(pipe, out, back, MESSAGES, opening)
     return source
   }
   throw usage('a restore takes from an address, a file descriptor, a ReadableStream, or a pair { readable, writable }')
