@@ -1,7 +1,7 @@
 // One end of one run of the benchmark, in a process of its own: source or destination, native or through JavaScript; or who
 // looks into the file that a run wrote.
 import { connect, createServer } from 'node:net'
-import { OpenDevice } from '../ts/dist/device.js'
+import { OpenDevice } from '../ts/dist/handle.js'
 import { inspect, restore, save } from '../ts/dist/index.js'
 import { native } from '../ts/dist/native.js'
 

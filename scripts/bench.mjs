@@ -39,7 +39,10 @@ const pair = async (start, listens = 'destination') => {
   }
   const first = begin(listens)
   const gone = once(first, 'close')
-  const [place] = await once(first.stdout, 'data')
+  const early = gone.then(([code]) => {
+    throw new Error(`a run ended with status ${code} before it said where it listens`)
+  })
+  const [place] = await Promise.race([once(first.stdout, 'data'), early])
   const second = begin(listens === 'source' ? 'destination' : 'source', place.trim())
   const [[code], [other]] = await Promise.all([once(second, 'close'), gone])
   if (code !== 0 || other !== 0) throw new Error(`a run failed: ${said.source}`)
